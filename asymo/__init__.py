@@ -1,0 +1,3 @@
+"""Asymo runs ONNX models on CPUs whose cores are unequal."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,14 @@
+#include <stdlib.h>
+
+#include "step.h"
+
+int64_t asymo_fill_units(const asymo_fill_args *args);
+int64_t asymo_fill_scratch(const asymo_fill_args *args);
+void asymo_fill_run(const asymo_fill_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
+
+int64_t asymo_fill_units(const asymo_fill_args *args) { (void)args; abort(); }
+int64_t asymo_fill_scratch(const asymo_fill_args *args) { (void)args; abort(); }
+void asymo_fill_run(const asymo_fill_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
+    (void)args; (void)op; (void)begin; (void)end; (void)worker;
+    abort();
+}

@@ -1,0 +1,49 @@
+#include "table.h"
+
+#include <string.h>
+
+/* A row's functions take their own argument struct; these shims take void, so that the table has one type. */
+#define ASYMO_STEP(KIND)                                                                                                               \
+    int64_t asymo_##KIND##_units(const asymo_##KIND##_args *args);                                                                     \
+    int64_t asymo_##KIND##_scratch(const asymo_##KIND##_args *args);                                                                   \
+    void asymo_##KIND##_run(const asymo_##KIND##_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker); \
+    static int64_t KIND##_units(const void *args) { return asymo_##KIND##_units(args); }                                               \
+    static int64_t KIND##_scratch(const void *args) { return asymo_##KIND##_scratch(args); }                                           \
+    static void KIND##_run(const void *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {                \
+        asymo_##KIND##_run(args, op, begin, end, worker);                                                                              \
+    }
+#define ASYMO_STEP_PHASED(KIND)                                                                                                        \
+    ASYMO_STEP(KIND)                                                                                                                   \
+    int64_t asymo_##KIND##_phases(const asymo_##KIND##_args *args);                                                                    \
+    static int64_t KIND##_phases(const void *args) { return asymo_##KIND##_phases(args); }
+#include "steps.inc"
+#undef ASYMO_STEP
+#undef ASYMO_STEP_PHASED
+
+const asymo_step_row asymo_step_rows[] = {
+#define ASYMO_STEP(KIND) {#KIND, sizeof(asymo_##KIND##_args), KIND##_units, KIND##_scratch, NULL, KIND##_run},
+#define ASYMO_STEP_PHASED(KIND) {#KIND, sizeof(asymo_##KIND##_args), KIND##_units, KIND##_scratch, KIND##_phases, KIND##_run},
+#include "steps.inc"
+#undef ASYMO_STEP
+#undef ASYMO_STEP_PHASED
+};
+
+const int32_t asymo_step_row_count = sizeof asymo_step_rows / sizeof asymo_step_rows[0];
+
+int32_t asymo_step_kind_count(void) { return asymo_step_row_count; }
+
+const char *asymo_step_kind_name(int32_t kind) { return kind >= 0 && kind < asymo_step_row_count ? asymo_step_rows[kind].name : NULL; }
+
+int32_t asymo_step_kind(const char *name) {
+    for (int32_t i = 0; i < asymo_step_row_count; i++)
+        if (strcmp(asymo_step_rows[i].name, name) == 0) return i;
+    return -1;
+}
+
+int64_t asymo_step_args_bytes(int32_t kind) { return kind >= 0 && kind < asymo_step_row_count ? asymo_step_rows[kind].args_bytes : -1; }
+
+int64_t asymo_step_units(int32_t kind, const void *args) { return asymo_step_rows[kind].units(args); }
+
+int64_t asymo_step_phases(int32_t kind, const void *args) {
+    return asymo_step_rows[kind].phases ? asymo_step_rows[kind].phases(args) : 1;
+}

@@ -1,0 +1,153 @@
+"""What the runtime knows of each operator: one file per operator or family.
+
+A class decorated with `@operator("Name")` describes one operator in its newest ONNX form:
+
+* `from_onnx` rewrites a node of an older opset into that form (attributes that became inputs, defaults that changed, ...), so that
+  nothing behind the reader ever asks for an opset again;
+* `infer` gives the types of the outputs from concrete input types;
+* `evaluate` computes the outputs with numpy; only operators of shape arithmetic have it, and only tiny tensors meet it;
+* `is_native` says whether this very node (types, attributes) can be lowered; otherwise it becomes a host step;
+* `lower` emits the steps;
+* `examples` are what the tests run, against onnx.reference, on every instruction set.
+
+Operators that have no file here run as host steps through onnx.reference. Files are found by walking the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from asymo.errors import ModelError
+from asymo.graph.ir import Graph, Node, TensorType, Value
+
+if TYPE_CHECKING:
+    from asymo.plan.lower import Lowering
+
+
+class NeedsValue(Exception):
+    """Raised by `infer` when an output's shape depends on the elements of an input that is not known yet.
+
+    The planner runs what it has up to here, and plans on when the value is there."""
+
+    def __init__(self, value: Value) -> None:
+        super().__init__(value.name)
+        self.value = value
+
+
+@dataclass
+class Example:
+    """One test case: a node by its ONNX inputs. `inputs` may hold None (absent). `constant` names the indices that are initialisers.
+    `tolerance` is relative to the largest output."""
+
+    inputs: list[np.ndarray | None]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    outputs: int = 1
+    opset: int = 21
+    constant: tuple[int, ...] = ()
+    tolerance: float = 1e-5
+
+
+class Operator:
+    """Base of all operators; see the module's docstring for who calls what."""
+
+    name: str
+    domain: str = ""
+
+    def from_onnx(self, node: Node, graph: Graph) -> None:
+        """Rewrites `node` (of opset `node.opset`) into the newest form, in place; may insert nodes before it."""
+
+    def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        """Types of the outputs. Input types are concrete. Raises NeedsValue (through `known`) or ModelError."""
+        raise NotImplementedError
+
+    def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
+        """The outputs by numpy, or None when this operator leaves that to the host."""
+        return None
+
+    def is_native(self, node: Node) -> bool:
+        """Whether `lower` can take this node; types and shapes are concrete."""
+        return True
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        """Emits the node's steps into `lo`."""
+        raise NotImplementedError
+
+    def examples(self) -> Iterator[Example]:
+        """Test cases; see `Example`."""
+        return iter(())
+
+
+_registry: dict[tuple[str, str], Operator] = {}
+C = TypeVar("C", bound=type[Operator])
+
+
+def operator(*names: str, domain: str = "") -> Callable[[C], C]:
+    """Class decorator: registers one instance of the class per name."""
+
+    def register(cls: C) -> C:
+        for name in names:
+            instance = cls()
+            instance.name, instance.domain = name, domain
+            assert (domain, name) not in _registry, f"operator {domain}::{name} stands in two files"
+            _registry[domain, name] = instance
+        return cls
+
+    return register
+
+
+@cache
+def _load() -> dict[tuple[str, str], Operator]:
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return _registry
+
+
+def find(domain: str, name: str) -> Operator | None:
+    """The operator, None when only the host knows it."""
+    return _load().get((domain, name))
+
+
+def registered() -> dict[tuple[str, str], Operator]:
+    """Every operator by (domain, name)."""
+    return dict(_load())
+
+
+# ---- what infer, evaluate and lower share
+
+
+def known(node: Node, index: int) -> np.ndarray:
+    """The elements of an input that has to be known to go on; raises NeedsValue when it is not."""
+    value = node.inputs[index]
+    assert value is not None
+    if value.const is None:
+        raise NeedsValue(value)
+    return value.const
+
+
+def known_ints(node: Node, index: int) -> tuple[int, ...] | None:
+    """An optional 1-D integer input, None when absent."""
+    if node.input(index) is None:
+        return None
+    return tuple(int(i) for i in known(node, index).reshape(-1))
+
+
+def axis_of(node: Node, axis: int, rank: int) -> int:
+    """The axis counted from the front; ModelError when out of range."""
+    if not -rank <= axis < max(rank, 1):
+        raise ModelError(f"{node.where}: axis {axis} is outside a tensor of rank {rank}")
+    return axis % rank if rank else 0
+
+
+def broadcast(node: Node, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The numpy broadcast of the shapes; ModelError naming the node when they do not fit."""
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ModelError(f"{node.where}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None

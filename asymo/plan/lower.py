@@ -1,0 +1,242 @@
+"""Lowering: operators emit steps into a `Lowering`, which then becomes a `Plan`.
+
+An operator's `lower` asks for the tensors of its inputs (`lo.input`), makes those of its outputs (`lo.output`, or `lo.alias` when an output
+is the same memory seen with another shape) and emits steps. Every tensor is dense and row-major in the shape its value has; a step
+that can do more (strides) gets them as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asymo.graph.ir import Graph, Node, Value
+from asymo.plan.arena import Lifetime, place
+from asymo.plan.partition import is_serial
+from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Step
+
+WRITES: dict[str, tuple[int, ...]] = {
+    "gemm": (5,),
+    "gemm_pack": (1,),
+    "conv": (5,),
+    "dwconv": (5,),
+    "winograd": (5,),
+    "pool": (1, 2),
+    "typed": (-1,),
+    "copy": (1,),
+    "fill": (1,),
+    "gather": (2,),
+    "reduce": (1,),
+    "argreduce": (1,),
+    "softmax": (1,),
+    "norm": (3, 4, 5),
+    "lrn": (1,),
+    "resample": (3,),
+    "rnn": (7, 8, 9, 10),
+}
+"""Operand positions a step kind writes (negative: from the end). `eltwise` writes its last args["n_out"] operands."""
+
+
+class Buffer:
+    """A piece of memory during lowering. Exactly one of array (a constant), port (an input) or neither (arena or output)."""
+
+    __slots__ = ("nbytes", "array", "input")
+
+    def __init__(self, nbytes: int, array: np.ndarray | None = None, input: int | None = None) -> None:
+        self.nbytes = nbytes
+        self.array = array
+        self.input = input
+
+    @property
+    def is_writable(self) -> bool:
+        return self.array is None and self.input is None
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A dense row-major view of a buffer."""
+
+    buffer: Buffer
+    offset_bytes: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def at(self, elements: int) -> Tensor:
+        """The same memory, starting some elements later (shape kept: steps take theirs from their arguments)."""
+        return Tensor(self.buffer, self.offset_bytes + elements * self.dtype.itemsize, self.shape, self.dtype)
+
+
+class Cache:
+    """Arrays derived from constants (packed weights, folded scales, tables), kept over all plans of a session."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[Hashable, tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
+
+    def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> np.ndarray:
+        """`make(*sources)`, computed once for this key and these very arrays."""
+        full = (key, tuple(id(a) for a in sources))
+        if full not in self._arrays:
+            self._arrays[full] = (tuple(sources), make(*sources))
+        return self._arrays[full][1]
+
+
+@dataclass(slots=True)
+class _Draft:
+    kind: str
+    args: Args
+    operands: list[Tensor | None]
+    node: Node
+    work: float | None
+
+
+class Lowering:
+    """Collects the steps of one graph. `workers` is how many cores the plan is for: unit sizes follow it, bits do not."""
+
+    def __init__(self, graph: Graph, cache: Cache, workers: int = 1) -> None:
+        self.graph = graph
+        self.cache = cache
+        self.workers = workers
+        self._tensors: dict[Value, Tensor] = {}
+        self._constants: dict[int, Tensor] = {}
+        self._drafts: list[_Draft] = []
+        self._node: Node | None = None
+        for i, value in enumerate(graph.inputs):
+            self._tensors[value] = Tensor(Buffer(value.type.nbytes, input=i), 0, value.shape, value.dtype)  # type: ignore[union-attr]
+
+    # ---- what operators call
+
+    def input(self, value: Value | None) -> Tensor | None:
+        """The tensor of a node's input; None when the input is absent."""
+        if value is None:
+            return None
+        if value not in self._tensors:
+            assert value.const is not None, f"{value.name!r} is used before it is made"
+            self._tensors[value] = self.const(value.const)
+        return self._tensors[value]
+
+    def output(self, value: Value | None) -> Tensor | None:
+        """A new tensor for a node's output; None when nobody asked for the output."""
+        if value is None:
+            return None
+        assert value.type is not None
+        self._tensors[value] = self.temp(value.shape, value.dtype)
+        return self._tensors[value]
+
+    def alias(self, value: Value, tensor: Tensor) -> None:
+        """The output is this memory, seen with the value's own shape (Reshape, Squeeze, a transpose that moves no element, ...)."""
+        assert value.type is not None and value.type.dtype.itemsize == tensor.dtype.itemsize
+        self._tensors[value] = Tensor(tensor.buffer, tensor.offset_bytes, value.shape, value.dtype)
+
+    def temp(self, shape: tuple[int, ...], dtype: np.dtype | type = np.float32) -> Tensor:
+        """Scratch memory between steps."""
+        dtype = np.dtype(dtype)
+        return Tensor(Buffer(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize), 0, tuple(shape), dtype)
+
+    def const(self, array: np.ndarray) -> Tensor:
+        """A constant operand. The array is kept as it is when contiguous."""
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        if id(array) not in self._constants:
+            self._constants[id(array)] = Tensor(Buffer(array.nbytes, array=array), 0, array.shape, array.dtype)
+        return self._constants[id(array)]
+
+    def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> Tensor:
+        """A constant computed from constants once per session, whatever the shapes: packed weights and the like."""
+        return self.const(self.cache.derive(key, sources, make))
+
+    def emit(self, kind: str, args: Args, operands: Sequence[Tensor | None], work: float | None = None) -> None:
+        """Appends a step. operands in the order of csrc/asymo.h. work: rough nanoseconds on one core, when the default estimate
+        (from the bytes and FLOPs of the arguments) would be far off."""
+        assert self._node is not None
+        self._drafts.append(_Draft(kind, args, list(operands), self._node, work))
+
+    # ---- what the planner calls
+
+    def begin(self, node: Node) -> None:
+        self._node = node
+
+    def finish(self) -> Plan:
+        """Gives every buffer its place and returns the plan."""
+        outputs = self._claim_outputs()
+        constants: list[np.ndarray] = []
+        slots: dict[Buffer, int] = {}
+        arena: dict[Buffer, Lifetime] = {}
+        for index, draft in enumerate(self._drafts):
+            for tensor in draft.operands:
+                if tensor is None or tensor.buffer in outputs or tensor.buffer.input is not None:
+                    continue
+                if tensor.buffer.array is not None:
+                    if tensor.buffer not in slots:
+                        constants.append(tensor.buffer.array)
+                        slots[tensor.buffer] = len(constants)
+                elif tensor.buffer in arena:
+                    arena[tensor.buffer].last = index
+                else:
+                    arena[tensor.buffer] = Lifetime(tensor.buffer.nbytes, index, index)
+        arena_bytes, offsets = place(list(arena.values()))
+        where = dict(zip(arena, offsets, strict=True))
+        first_input = 1 + len(constants)
+        first_output = first_input + len(self.graph.inputs)
+
+        def ref(tensor: Tensor | None) -> Ref:
+            if tensor is None:
+                return ABSENT
+            buffer = tensor.buffer
+            if buffer in outputs:
+                return Ref(first_output + outputs[buffer], tensor.offset_bytes)
+            if buffer.input is not None:
+                return Ref(first_input + buffer.input, tensor.offset_bytes)
+            if buffer.array is not None:
+                return Ref(slots[buffer], tensor.offset_bytes)
+            return Ref(ARENA, where[buffer] + tensor.offset_bytes)
+
+        steps = tuple(
+            Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,
+                 serial=self.workers == 1 or is_serial(d.kind, d.args, d.work))
+            for d in self._drafts
+        )  # fmt: skip
+        return Plan(
+            steps=steps,
+            arena_bytes=arena_bytes,
+            constants=tuple(constants),
+            inputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.inputs),
+            outputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.outputs),
+        )
+
+    def _claim_outputs(self) -> dict[Buffer, int]:
+        """Lets the caller's arrays be the memory of the outputs. An output that is an input, a constant, a part of a larger buffer or a
+        second name of another output is copied there by a last step."""
+        claimed: dict[Buffer, int] = {}
+        for index, value in enumerate(self.graph.outputs):
+            tensor = self.input(value)
+            assert tensor is not None
+            nbytes = value.type.nbytes  # type: ignore[union-attr]
+            if tensor.buffer.is_writable and tensor.offset_bytes == 0 and tensor.buffer.nbytes == nbytes and tensor.buffer not in claimed:
+                claimed[tensor.buffer] = index
+                continue
+            target = self.temp(value.shape, value.dtype)
+            claimed[target.buffer] = index
+            if nbytes:
+                self._node = value.producer or Node("Identity", [value], [Value(value.name, value.type)])
+                self.copy(tensor, target)
+        return claimed
+
+    def copy(self, source: Tensor, target: Tensor) -> None:
+        """Emits a plain copy of a dense tensor."""
+        count = int(np.prod(target.shape, dtype=np.int64))
+        rows = -(-count // 16384)
+        shape, tail = (rows, 1, 16384), count - (rows - 1) * 16384
+        if tail != 16384:  # the last row is shorter: two steps
+            if rows > 1:
+                self._copy_rows(source, target, (rows - 1, 1, 16384))
+            done = (rows - 1) * 16384
+            self._copy_rows(source.at(done), target.at(done), (1, 1, tail))
+        else:
+            self._copy_rows(source, target, shape)
+
+    def _copy_rows(self, source: Tensor, target: Tensor, shape: tuple[int, int, int]) -> None:
+        stride = (shape[2], shape[2], 1)
+        size = target.dtype.itemsize
+        args: Args = {"size_bytes": size, "rank": 3, "shape": shape, "src_stride": stride, "dst_stride": stride, "unit_rows": 1}
+        self.emit("copy", args, [source, target])

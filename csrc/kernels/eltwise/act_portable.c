@@ -1,0 +1,2 @@
+#define ASYMO_VEC_PORTABLE
+#include "act_rows_body.h"

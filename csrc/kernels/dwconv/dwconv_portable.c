@@ -1,0 +1,2 @@
+#define ASYMO_VEC_PORTABLE
+#include "dwconv_body.h"

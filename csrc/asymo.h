@@ -118,7 +118,7 @@ typedef struct {
 
 /* dwconv: depthwise convolution, channels last, one output channel per input channel; 1-D is kernel {1, kw}.
  * operands: 0 X, 1 W as [kh][kw][channels], 2 bias or absent, 3 R or absent, 4 PRELU slope or absent, 5 Y.
- * pairs are {height, width}. A unit is unit_rows output rows x unit_c channels of one image. */
+ * pairs are {height, width}. A tap in the padding is left out. A unit is unit_rows output rows x unit_c channels of one image. */
 typedef struct {
     int64_t batch, channels;
     int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2];
@@ -145,7 +145,8 @@ typedef struct {
 
 /* pool: windows over channels-last data. average divides by the window's cells inside the (padded when include_pad) input.
  * operands: 0 X, 1 Y, 2 indices (int64, MaxPool's second output) or absent.
- * index_shape: see ops/pool.py; indices are flat positions in the NCHW (row major, or column major) tensor.
+ * Indices have Y's strides; they are flat positions in the NCHW (row major, or column major) tensor, -1 for a window of padding only.
+ * A maximum is NaN if a cell is. p is a whole number >= 1.
  * A unit is one output row (the last spatial axis) of one image. */
 typedef enum { ASYMO_POOL_MAX = 0, ASYMO_POOL_AVERAGE = 1, ASYMO_POOL_LP = 2 } asymo_pool_kind;
 typedef struct {

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
+
+_fresh = count(1)
 
 Dim = int | str | None
 """A dimension: known, symbolic (its name), or unknown."""
@@ -168,7 +171,6 @@ class Graph:
         self.outputs: list[Value] = []
         self.nodes: list[Node] = []
         self.captures: list[Value] = []
-        self._fresh = 0
 
     # ---- reading
 
@@ -193,8 +195,8 @@ class Graph:
     # ---- writing
 
     def fresh_name(self, hint: str) -> str:
-        self._fresh += 1
-        return f"{hint}~{self._fresh}"
+        """A name that no other value of the process has."""
+        return f"{hint}~{next(_fresh)}"
 
     def constant(self, array: np.ndarray, hint: str = "const") -> Value:
         return Value(self.fresh_name(hint), const=array)
@@ -237,7 +239,6 @@ class Graph:
     def clone(self) -> Graph:
         """A copy whose structure is its own; constants' arrays are shared. Captured values stay the outer graph's."""
         copy = Graph(self.name)
-        copy._fresh = self._fresh
         table: dict[Value, Value] = {value: value for value in self.captures}
         copy.captures = list(self.captures)
 

@@ -1,0 +1,1 @@
+"""What the machine is: its cores, their types, the sets of them that a user can name."""

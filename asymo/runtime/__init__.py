@@ -1,0 +1,1 @@
+"""Ties the room together: sessions, their stages, their profile."""

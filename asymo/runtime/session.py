@@ -1,0 +1,363 @@
+"""Sessions: the API that ONNX Runtime users know, over stages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from asymo import knobs
+from asymo._core import Pool
+from asymo.device import topology
+from asymo.errors import InvalidArgumentError, InvalidInputError
+from asymo.graph import passes
+from asymo.graph.ir import Graph, TensorType
+from asymo.onnx import host, reader
+from asymo.plan.lower import Cache
+from asymo.plan.plan import Plan
+from asymo.runtime.iobinding import IOBinding, OrtValue
+from asymo.runtime.profile import Profile
+from asymo.runtime.stage import Env, Stage, Tools, bind
+
+log = logging.getLogger("asymo")
+
+POLICIES = ("latency",)
+STAGES = 8
+"""Plans kept per session, one for each set of input shapes (least recently used go first)."""
+
+
+@dataclass
+class SessionOptions:
+    """The fields of ONNX Runtime's SessionOptions that mean something here, by the same names.
+
+    intra_op_num_threads: workers, 0: one per core of the core set. enable_profiling, profile_file_prefix: see `end_profiling`.
+    Fields that only steer ONNX Runtime's own machinery (inter_op_num_threads, execution_mode, graph_optimization_level,
+    enable_mem_pattern, enable_cpu_mem_arena, optimized_model_filepath, ...) may be set and have no effect.
+    add_session_config_entry knows "session.intra_op.allow_spinning" ("0": workers sleep at once)."""
+
+    intra_op_num_threads: int = 0
+    inter_op_num_threads: int = 0
+    execution_mode: Any = None
+    graph_optimization_level: Any = None
+    enable_profiling: bool = False
+    profile_file_prefix: str = "asymo_profile"
+    enable_mem_pattern: bool = True
+    enable_cpu_mem_arena: bool = True
+    log_severity_level: int = 2
+    optimized_model_filepath: str = ""
+    _config: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def add_session_config_entry(self, key: str, value: str) -> None:
+        self._config[key] = value
+
+    def get_session_config_entry(self, key: str) -> str:
+        return self._config[key]
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """An input or output as declared: name, shape (int, str for a symbolic dimension, None), type such as "tensor(float)"."""
+
+    name: str
+    shape: list[int | str | None]
+    type: str
+
+
+_pools: WeakValueDictionary[tuple[Any, ...], Pool] = WeakValueDictionary()
+_pools_lock = threading.Lock()
+
+
+def _pool(cpus: tuple[int, ...], spin_ns: int | None) -> Pool:
+    """The process's pool on these CPUs: sessions on the same cores share their workers. A forked child makes its own."""
+    key = (cpus, spin_ns, os.getpid())
+    with _pools_lock:
+        pool = _pools.get(key)
+        if pool is None:
+            pool = _pools[key] = Pool(cpus, spin_ns)
+        return pool
+
+
+def _cpus(cores: str | Sequence[int] | None, threads: int) -> tuple[int, ...]:
+    """The CPU of each worker, -1 where it is left to the kernel."""
+    machine = topology.read()
+    wanted = cores if cores is not None else knobs.CORES.get()
+    if threads < 0:
+        raise InvalidArgumentError(f"intra_op_num_threads={threads}: give the number of workers, or 0 for one per core")
+    threads = threads or (knobs.NUM_THREADS.get() or 0 if cores is None else 0)
+    cpus = machine.select(wanted if wanted is not None else "all")
+    if not threads:
+        return cpus
+    if threads <= len(cpus):
+        return cpus[:threads]
+    return (-1,) * threads
+
+
+class InferenceSession:
+    """A model, ready to run.
+
+    Args:
+        path_or_bytes: an ONNX file or its bytes.
+        sess_options: see `SessionOptions`.
+        providers, provider_options: accepted as ONNX Runtime takes them; there is one provider, "AsymoExecutionProvider".
+        cores: "all" (default), "big", "little", a list such as "0-3,6", or CPU ids. Sessions on disjoint sets run side by side.
+        policy: "latency".
+
+    Raises:
+        ModelError: the model is broken; UnsupportedOperatorError: nobody implements one of its operators.
+
+    `run` may be called from several threads; calls of one session are done one after the other. Models with fixed input shapes are
+    planned here, others at the first run of each set of shapes.
+    """
+
+    def __init__(
+        self,
+        path_or_bytes: str | bytes | os.PathLike[str],
+        sess_options: SessionOptions | None = None,
+        providers: Sequence[Any] | None = None,
+        provider_options: Sequence[Any] | None = None,
+        *,
+        cores: str | Sequence[int] | None = None,
+        policy: str = "latency",
+    ) -> None:
+        if policy not in POLICIES:
+            raise InvalidArgumentError(f"policy={policy!r}: choose one of {', '.join(POLICIES)}")
+        self._options = sess_options or SessionOptions()
+        self._lock = threading.Lock()
+        self._graph, self._meta = reader.read(path_or_bytes)
+        cpus = _cpus(cores, self._options.intra_op_num_threads)
+        spin = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
+        cache = Cache()
+        for module in passes.LOAD:
+            module.run(self._graph, cache)
+        self._tools = Tools(len(cpus), _pool(cpus, spin), cache, host=host.HostStep, evaluate=host.evaluate)
+        self._stages: OrderedDict[Any, Stage] = OrderedDict()
+        self._inputs = [NodeArg(d.name, list(d.shape), d.type) for d in self._meta.inputs]
+        self._outputs = [NodeArg(d.name, list(d.shape), d.type) for d in self._meta.outputs]
+        self._input_names = tuple(v.name for v in self._graph.inputs)
+        self._input_types = tuple(v.type for v in self._graph.inputs)
+        self._output_names = tuple(d.name for d in self._meta.outputs)
+        self._passed_through = tuple(n for n in self._output_names if n in self._input_names)
+        self._host_ops: dict[str, str] = {}
+        self._profile = Profile() if self._options.enable_profiling else None
+        types = self._input_types
+        if all(t is not None and t.is_concrete for t in types):
+            self._stages[tuple(t.shape for t in types)] = self._plan(types)  # type: ignore[arg-type,union-attr]
+
+    # ---- what it is
+
+    def get_inputs(self) -> list[NodeArg]:
+        return list(self._inputs)
+
+    def get_outputs(self) -> list[NodeArg]:
+        return list(self._outputs)
+
+    def get_modelmeta(self) -> reader.ModelMeta:
+        return self._meta
+
+    def get_providers(self) -> list[str]:
+        return ["AsymoExecutionProvider", "CPUExecutionProvider"]
+
+    def get_session_options(self) -> SessionOptions:
+        return self._options
+
+    @property
+    def host_ops(self) -> dict[str, str]:
+        """Nodes that ran, or will run, on the host so far: node name -> operator. Empty for a fully native model."""
+        return dict(self._host_ops)
+
+    @property
+    def placement(self) -> list[int]:
+        """The CPU of each worker, -1 where it is not pinned."""
+        return self._tools.pool.placement()
+
+    def plans(self) -> list[Plan]:
+        """The plans made so far, one for each native segment, most recent shapes last."""
+        found: list[Plan] = []
+
+        def walk(stage: Stage) -> None:
+            found.append(stage.segment.plan)
+            for successor in stage.successors:
+                walk(successor)
+
+        for stage in self._stages.values():
+            walk(stage)
+        return found
+
+    # ---- running
+
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray], run_options: Any = None
+    ) -> list[Any]:
+        """Runs the model.
+
+        Args:
+            output_names: names of the wanted outputs in the wanted order, None for all.
+            input_feed: input name -> array of the declared dtype. C-contiguous arrays are read in place, others are copied.
+
+        Returns: one array per output (for sequence outputs a list of arrays).
+        Raises InvalidInputError for a feed that does not fit the model.
+        """
+        with self._lock:
+            results = self._run(input_feed, {})
+        if output_names is None:
+            return [results[name] for name in self._output_names]
+        try:
+            return [results[name] for name in output_names]
+        except KeyError as error:
+            raise InvalidInputError(f"the model has no output {error}; it has {', '.join(self._output_names)}") from None
+
+    def __call__(self, *arrays: np.ndarray, **named: np.ndarray) -> Any:
+        """session(x) or session(name=x): the inputs in order or by name; one output alone, several as a list."""
+        results = self.run(None, {**dict(zip(self._input_names, arrays, strict=False)), **named})
+        return results[0] if len(results) == 1 else results
+
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: Any = None) -> None:
+        """Runs on bound arrays; outputs are written into the bound arrays where there are any."""
+        with self._lock:
+            results = self._run(iobinding.inputs, iobinding.targets)
+        iobinding.store(results)
+
+    def io_binding(self) -> IOBinding:
+        return IOBinding(self._output_names)
+
+    def run_with_ort_values(self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue]) -> list[OrtValue]:
+        results = self.run(output_names, {name: value.numpy() for name, value in input_dict_ort_values.items()})
+        return [OrtValue(r) for r in results]
+
+    def _run(self, feed: Mapping[str, Any], targets: Mapping[str, np.ndarray]) -> Env:
+        """The values of the model's outputs by name. Arrays in `targets` receive the outputs of their names."""
+        names = self._input_names
+        try:
+            arrays = [feed[name] for name in names]
+        except KeyError:
+            arrays = []
+        if len(feed) != len(names) or not arrays and names:
+            arrays = self._match_names(feed)
+        key = []
+        for i, array in enumerate(arrays):
+            type = self._input_types[i]
+            if type is None:
+                key.append(None)
+                continue
+            if not isinstance(array, np.ndarray) or array.dtype != type.dtype or not array.flags.c_contiguous:
+                array = arrays[i] = self._as_array(names[i], array, type)
+            key.append(array.shape)
+        stage = self._stages.get(tuple(key))
+        if stage is None:
+            stage = self._new_stage(tuple(key), arrays)
+        elif len(self._stages) > 1:
+            self._stages.move_to_end(tuple(key))
+        env: Env = dict(zip(names, arrays, strict=True))
+        wanted = self._output_names
+        profile = self._profile
+        while stage is not None:
+            for name, constant in stage.results.items():
+                env[name] = constant.copy() if name in wanted else constant
+            segment = stage.segment
+            outputs = segment.new_outputs(stage.outputs, targets) if targets else segment.new_outputs()
+            times = profile.begin(segment.plan, self._tools.workers) if profile is not None else None
+            segment.run([env[name] for name in stage.inputs], outputs, times)
+            if profile is not None:
+                profile.end(segment.plan, times, self.placement)
+            for name, array in zip(stage.outputs, outputs, strict=True):
+                env[name] = array
+            if not stage.has_rest:
+                break
+            self._note_host_ops(stage)
+            stage = stage.go_on(env, wanted)
+        for name in self._passed_through:
+            env[name] = env[name].copy()
+        for name, target in targets.items():
+            if env[name] is not target:
+                self._store(name, env[name], target)
+        return env
+
+    def _plan(self, types: Sequence[TensorType]) -> Stage:
+        stage = Stage(bind(self._graph, types), self._tools)
+        self._note_host_ops(stage)
+        return stage
+
+    def _new_stage(self, key: tuple[Any, ...], arrays: list[Any]) -> Stage:
+        types: list[Any] = []
+        for name, array, type in zip(self._input_names, arrays, self._input_types, strict=True):
+            if type is not None:
+                self._check_shape(name, array.shape, type)
+                type = TensorType(array.dtype, array.shape)
+            types.append(type)
+        stage = self._stages[key] = self._plan(types)
+        if len(self._stages) > STAGES:
+            self._stages.popitem(last=False)
+        return stage
+
+    def _note_host_ops(self, stage: Stage) -> None:
+        for host_call in stage.host_calls:
+            node = host_call.node
+            name = node.name or next(v.name for v in node.outputs if v is not None)
+            if name not in self._host_ops:
+                self._host_ops[name] = node.op
+                log.warning("%s has no native kernel for these types and runs on the host through onnx.reference", node.where)
+
+    # ---- checking feeds
+
+    def _match_names(self, feed: Mapping[str, Any]) -> list[Any]:
+        missing = [n for n in self._input_names if n not in feed]
+        extra = [n for n in feed if n not in self._input_names and n not in self._meta.overridable]
+        if missing or extra:
+            raise InvalidInputError(
+                f"the model's inputs are {', '.join(self._input_names) or 'none'}"
+                + (f"; missing: {', '.join(missing)}" if missing else "")
+                + (f"; unknown: {', '.join(extra)}" if extra else "")
+            )
+        return [feed[n] for n in self._input_names]
+
+    def _as_array(self, name: str, array: Any, type: TensorType) -> np.ndarray:
+        if isinstance(array, OrtValue):
+            array = array.numpy()
+        if not isinstance(array, np.ndarray | np.generic | list | tuple | int | float):
+            raise InvalidInputError(f"input {name!r} is a {array.__class__.__name__}; give a numpy array of {type.dtype}")
+        array = np.asarray(array) if isinstance(array, np.ndarray | np.generic) else np.asarray(array, type.dtype)
+        if array.dtype != type.dtype:
+            both_text = array.dtype.kind in "OUST" and type.dtype.kind in "OUST"
+            if not both_text:
+                raise InvalidInputError(f"input {name!r} is {array.dtype}, the model wants {type.dtype}: use .astype({type.dtype.name!r})")
+        return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+
+    def _check_shape(self, name: str, shape: tuple[int, ...], type: TensorType) -> None:
+        declared = type.shape
+        if declared is None:
+            return
+        if len(declared) != len(shape) or any(isinstance(d, int) and d != s for d, s in zip(declared, shape, strict=True)):
+            raise InvalidInputError(f"input {name!r} has shape {shape}, the model wants {declared}")
+
+    def _store(self, name: str, result: Any, target: np.ndarray) -> None:
+        if not isinstance(result, np.ndarray) or result.shape != target.shape or result.dtype != target.dtype:
+            what = f"{result.dtype}{result.shape}" if isinstance(result, np.ndarray) else result.__class__.__name__
+            raise InvalidInputError(f"output {name!r} is {what}, the array bound to it is {target.dtype}{target.shape}")
+        target[...] = result
+
+    # ---- profile
+
+    def end_profiling(self) -> str:
+        """Writes what was recorded since the session was made as Chrome trace JSON and returns the file's path. Needs
+        SessionOptions.enable_profiling. Opens in ui.perfetto.dev and chrome://tracing."""
+        if self._profile is None:
+            raise InvalidArgumentError("nothing was recorded: set SessionOptions.enable_profiling before the session is made")
+        return self._profile.write(self._options.profile_file_prefix)
+
+
+def load(
+    path_or_bytes: str | bytes | os.PathLike[str],
+    *,
+    cores: str | Sequence[int] | None = None,
+    policy: str = "latency",
+    threads: int = 0,
+) -> InferenceSession:
+    """A session on a model: `asymo.load("model.onnx")(x)`. See `InferenceSession`."""
+    return InferenceSession(path_or_bytes, SessionOptions(intra_op_num_threads=threads), cores=cores, policy=policy)

@@ -1,0 +1,245 @@
+"""Stages: how a model that cannot be planned in one piece is run piece by piece.
+
+A `Stage` is a graph whose input shapes are known. Making it plans all that can be planned (one native segment: one cffi call), lists
+the host steps that can run then, and keeps the rest of the graph. Where a rest is left, the stage's successor depends on what the
+run has shown: shapes of host results, elements that shapes depend on. Successors are cached by exactly these. Most models have one
+stage and no rest.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from asymo import ops
+from asymo._core import Pool, Program, Slots, aligned_empty
+from asymo.graph import passes
+from asymo.graph.infer import Evaluate, Waiting, infer, subgraphs
+from asymo.graph.ir import Graph, Node, TensorType, Value
+from asymo.plan.lower import Cache, Lowering
+from asymo.plan.plan import ARENA, Plan
+
+log = logging.getLogger("asymo")
+
+Env = dict[str, Any]
+"""Values by name: arrays, and Python objects for the sequences and optionals of host steps."""
+
+SUCCESSORS = 8
+"""Plans kept per stage (least recently used go first)."""
+
+
+class Arena:
+    """The memory between steps, shared by all plans of a session: they run one after the other."""
+
+    def __init__(self) -> None:
+        self.bytes = aligned_empty(0)
+
+    def grow(self, nbytes: int) -> None:
+        if self.bytes.nbytes < nbytes:
+            self.bytes = aligned_empty(nbytes)
+
+
+@dataclass
+class Tools:
+    """What planning and running share over a session.
+
+    host: makes the callable that runs a node on the host; evaluate: computes one node on the host while planning."""
+
+    workers: int
+    pool: Pool
+    cache: Cache = field(default_factory=Cache)
+    arena: Arena = field(default_factory=Arena)
+    host: Callable[[Node], Callable[[Sequence[Any]], Sequence[Any]]] | None = None
+    evaluate: Evaluate | None = None
+
+
+class Segment:
+    """A plan, its program in C and the addresses it runs on."""
+
+    def __init__(self, plan: Plan, tools: Tools) -> None:
+        self.plan = plan
+        self._pool, self._arena = tools.pool, tools.arena
+        self._program = Program(len(plan.steps))
+        for step in plan.steps:
+            refs = [(ref.slot, ref.offset_bytes) for ref in step.operands]
+            self._program.add(step.kind, step.args, refs, step.serial, step.min_chunk)
+        self._slots = Slots(plan.slots)
+        for i, array in enumerate(plan.constants):
+            self._slots[1 + i] = array
+        tools.arena.grow(plan.arena_bytes)
+        self._first_input, self._first_output = plan.first_input_slot, plan.first_output_slot
+        self._shapes = tuple((port.shape, port.dtype) for port in plan.outputs)
+
+    def new_outputs(self, names: Sequence[str] = (), targets: Mapping[str, np.ndarray] | None = None) -> list[np.ndarray]:
+        """Uninitialised arrays for the outputs; one of `targets` where its name, dtype and shape fit."""
+        if not targets:
+            return [np.empty(shape, dtype) for shape, dtype in self._shapes]
+        arrays = []
+        for name, (shape, dtype) in zip(names, self._shapes, strict=True):
+            array = targets.get(name)
+            arrays.append(array if array is not None and array.shape == shape and array.dtype == dtype else np.empty(shape, dtype))
+        return arrays
+
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], times_ns: np.ndarray | None = None) -> None:
+        """Runs the steps. inputs and outputs: C-contiguous arrays of the plan's dtypes and shapes."""
+        slots = self._slots
+        slots[ARENA] = self._arena.bytes
+        slot = self._first_input
+        for array in inputs:
+            slots[slot] = array
+            slot += 1
+        for array in outputs:
+            slots[slot] = array
+            slot += 1
+        self._program.run(self._pool, slots, times_ns=times_ns)
+        for slot in range(self._first_input, slot):
+            slots.clear(slot)
+
+
+@dataclass
+class HostCall:
+    """One host step: the callable and the names of what it reads (None: absent) and writes."""
+
+    node: Node
+    call: Callable[[Sequence[Any]], Sequence[Any]]
+    reads: tuple[str | None, ...]
+    writes: tuple[str | None, ...]
+
+
+class Stage:
+    """One planned piece of a model, and the way on from it.
+
+    inputs: names fed to the segment. outputs: names the segment computes. results: constants that are results as they are."""
+
+    def __init__(self, graph: Graph, tools: Tools) -> None:
+        """`graph` is this stage's own (it is rewritten) and its inputs have concrete types."""
+        self._tools = tools
+        waiting = self._split(graph)
+        self._successors: OrderedDict[Hashable, Stage] = OrderedDict()
+        self._rest = self._make_rest(graph, waiting) if waiting.nodes else None
+
+        native = graph.outputs
+        names = [v.name for v in native]
+        for module in passes.PLAN:
+            module.run(graph, tools.cache)
+        self.inputs = tuple(v.name for v in graph.inputs)
+        lowering = Lowering(graph, tools.cache, tools.workers)
+        for node in graph.nodes:
+            lowering.begin(node)
+            operator = ops.find(node.domain, node.op)
+            assert operator is not None, f"{node.where} has no operator"
+            operator.lower(node, lowering)
+        self.segment = Segment(lowering.finish(), tools)
+        self.outputs = tuple(names)
+
+    def _split(self, graph: Graph) -> Waiting:
+        """Infers, and leaves in `graph` the native part with its outputs; constant results go to `self.results`."""
+        assert self._tools.evaluate is not None
+        wanted = list(graph.outputs)
+        waiting = infer(graph, self._tools.evaluate)
+        for node in waiting.nodes:
+            wanted += [v for v in node.inputs if v is not None]
+            wanted += [v for sub in subgraphs(node) for v in sub.captures]
+        wanted += waiting.values
+        made = {v for node in graph.nodes for v in node.outputs if v is not None}
+        wanted = list(OrderedDict.fromkeys(wanted))
+        self.results = {v.name: v.const for v in wanted if v.const is not None}
+        graph.outputs = [v for v in wanted if v in made]
+        return waiting
+
+    def _make_rest(self, graph: Graph, waiting: Waiting) -> Rest:
+        """Takes the waiting nodes over into a graph of their own; host steps that can run now are made."""
+        tools = self._tools
+        assert tools.host is not None
+        calls = []
+        for node in waiting.host:
+            reads = tuple(None if v is None else v.name for v in node.inputs)
+            captured = tuple(v.name for sub in subgraphs(node) for v in sub.captures)
+            calls.append(HostCall(node, tools.host(node), reads + captured, tuple(None if v is None else v.name for v in node.outputs)))
+        hosted = set(waiting.host)
+        nodes = [node for node in waiting.nodes if node not in hosted]
+        return Rest(calls, nodes, tuple(v.name for v in waiting.values))
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether anything is left to do after the segment."""
+        return self._rest is not None
+
+    @property
+    def successors(self) -> list[Stage]:
+        """The stages that followed so far."""
+        return list(self._successors.values())
+
+    @property
+    def host_calls(self) -> list[HostCall]:
+        """The host steps that run after the segment."""
+        return self._rest.calls if self._rest is not None else []
+
+    def go_on(self, env: Env, outputs: Sequence[str]) -> Stage | None:
+        """Runs the host steps and returns the stage that follows, None at the end. `outputs`: the model's output names."""
+        rest = self._rest
+        if rest is None:
+            return None
+        for host in rest.calls:
+            results = host.call([None if name is None else env[name] for name in host.reads])
+            for name, result in zip(host.writes, results, strict=False):
+                if name is not None:
+                    env[name] = result
+        if not rest.nodes:
+            return None
+        key = rest.key(env)
+        stage = self._successors.get(key)
+        if stage is None:
+            stage = self._successors[key] = Stage(rest.graph(env, outputs), self._tools)
+            if len(self._successors) > SUCCESSORS:
+                self._successors.popitem(last=False)
+        else:
+            self._successors.move_to_end(key)
+        return stage
+
+
+class Rest:
+    """The part of a graph that waits. `needed`: names of values whose elements its planning depends on."""
+
+    def __init__(self, calls: list[HostCall], nodes: list[Node], needed: tuple[str, ...]) -> None:
+        self.calls = calls
+        self.nodes = nodes
+        self.needed = needed
+        made = {v for node in nodes for v in node.outputs}
+        used = [v for node in nodes for v in [*node.inputs, *(c for sub in subgraphs(node) for c in sub.captures)]]
+        self._reads = [v for v in OrderedDict.fromkeys(used) if v is not None and v not in made and v.const is None]
+
+    def key(self, env: Env) -> Hashable:
+        """What the plan of the rest depends on."""
+        shapes = tuple((a.shape, a.dtype.num) if isinstance(a := env[v.name], np.ndarray) else None for v in self._reads)
+        return shapes, tuple(np.asarray(env[name]).tobytes() for name in self.needed)
+
+    def graph(self, env: Env, outputs: Sequence[str]) -> Graph:
+        """The rest as a graph whose inputs have the types, and where needed the values, that `env` shows."""
+        graph = Graph("rest")
+        graph.nodes = self.nodes
+        graph.inputs = list(self._reads)
+        wanted = set(outputs)
+        graph.outputs = [v for node in self.nodes for v in node.outputs if v is not None and v.name in wanted]
+        copy = graph.clone()
+        for value in copy.inputs:
+            array = env[value.name]
+            is_tensor = isinstance(array, np.ndarray) and array.dtype != object
+            value.type = TensorType(array.dtype, array.shape) if is_tensor else None
+            if value.name in self.needed:
+                value.const = np.array(array)
+        copy.inputs = [v for v in copy.inputs if v.const is None]
+        return copy
+
+
+def bind(graph: Graph, types: Sequence[TensorType]) -> Graph:
+    """A clone of the model's graph whose inputs have these concrete types."""
+    copy = graph.clone()
+    for value, type in zip(copy.inputs, types, strict=True):
+        value.type = type
+    return copy

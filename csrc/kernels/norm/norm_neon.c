@@ -1,0 +1,5 @@
+#define ASYMO_VEC_NEON
+#include "../simd/v16.h"
+
+#include "lrn_body.h"
+#include "norm_body.h"

@@ -244,13 +244,14 @@ typedef struct {
     int64_t unit_inner;
 } asymo_reduce_args;
 
-/* argreduce: index (int64) of the largest or smallest along r, the first or the last of equals. operands: 0 X (fp32), 1 Y. */
+/* argreduce: index (int64) of the largest or smallest along r, the first or the last of equals; NaN beats every number.
+ * operands: 0 X (fp32), 1 Y. A unit is one o. */
 typedef struct {
     int64_t largest, select_last;
     int64_t outer, reduce, inner;
 } asymo_argreduce_args;
 
-/* softmax: over r of X[o, r, j]; log: its logarithm. operands: 0 X, 1 Y. A unit is one o and up to unit_inner of j. */
+/* softmax: over r of X[o, r, j]; log: its logarithm. Y may be X. operands: 0 X, 1 Y. A unit is one o and up to unit_inner of j. */
 typedef struct {
     int64_t log;
     int64_t outer, reduce, inner;
@@ -258,10 +259,10 @@ typedef struct {
 } asymo_softmax_args;
 
 /* norm: Y = (X - mean) / sqrt(variance + eps) * scale + bias over the reduced positions of each group.
- * X is seen as [outer, groups, reduce, inner]; statistics are taken over (reduce, inner) for inner_reduced, else over reduce for each
+ * X is [outer, reduce, groups, inner] in memory; statistics are taken over (reduce, inner) for inner_reduced, else over reduce for each
  * inner. scale and bias have the index of param: 0 over the reduced positions (LayerNormalization), 1 over [groups, inner]
  * (InstanceNormalization, channels last). rms: no mean. stash: operands 4, 5 get mean and 1 / sqrt(variance + eps).
- * operands: 0 X, 1 scale or absent, 2 bias or absent, 3 Y, 4 mean or absent, 5 inverse deviation or absent. */
+ * Y may be X. operands: 0 X, 1 scale or absent, 2 bias or absent, 3 Y, 4 mean or absent, 5 inverse deviation or absent. */
 typedef struct {
     int64_t rms;
     int64_t outer, groups, reduce, inner;

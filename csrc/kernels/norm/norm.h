@@ -17,7 +17,7 @@ typedef struct {
     const float *scale, *bias; /* NULL: absent */
 } asymo_norm_shape;
 
-/* One mean over rows x n: element j of row r at r stride + j, its parameters at r param_step + j. Element j is in lane j mod 16 of every row. */
+/* One mean over rows x n: element j of row r at r stride + j, its parameters at r param_step + j. Its lane is j mod 16 in every row. */
 ASYMO_DECLARE(void, asymo_norm_rows, (const asymo_norm_shape *shape, const float *x, float *y, float *mean, float *inv));
 
 /* A mean for each of n columns, over the rows: lane r mod 16. param_step 0: a parameter for each column; 1: one for each row. */

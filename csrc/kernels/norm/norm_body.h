@@ -37,18 +37,19 @@ void ASYMO_NAME(asymo_norm_rows)(const asymo_norm_shape *s, const float *x, floa
     if (inv_out) v16_store_n(inv_out, inv, 1);
 
     const int64_t whole = s->n & ~(int64_t)15, rest = s->n & 15;
-    const v16 one = v16_set1(1.0f), zero = v16_zero();
+    const v16 none = v16_zero();
     for (int64_t r = 0; r < s->rows; r++) {
         const float *a = x + r * s->stride;
         float *b = y + r * s->stride;
         const float *scale = s->scale ? s->scale + r * s->param_step : NULL, *bias = s->bias ? s->bias + r * s->param_step : NULL;
-        for (int64_t j = 0; j < whole; j += 16)
-            v16_store(b + j, normalised(v16_load(a + j), mean, inv, s, scale ? v16_load(scale + j) : one, bias ? v16_load(bias + j) : zero));
-        if (rest)
-            v16_store_n(b + whole,
-                        normalised(v16_load_n(a + whole, rest), mean, inv, s, scale ? v16_load_n(scale + whole, rest) : one,
-                                   bias ? v16_load_n(bias + whole, rest) : zero),
-                        rest);
+        for (int64_t j = 0; j < whole; j += 16) {
+            const v16 p = scale ? v16_load(scale + j) : none, q = bias ? v16_load(bias + j) : none;
+            v16_store(b + j, normalised(v16_load(a + j), mean, inv, s, p, q));
+        }
+        if (rest) {
+            const v16 p = scale ? v16_load_n(scale + whole, rest) : none, q = bias ? v16_load_n(bias + whole, rest) : none;
+            v16_store_n(b + whole, normalised(v16_load_n(a + whole, rest), mean, inv, s, p, q), rest);
+        }
     }
 }
 

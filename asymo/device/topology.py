@@ -89,10 +89,10 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     cpus: list[int] = []
     try:
         for part in text.split(","):
-            first, _, last = part.strip().partition("-")
-            if int(last or first) - int(first) > 4096:
+            first, *last = (int(number) for number in part.split("-"))
+            if len(last) > 1 or sum(last) - first > 4096:
                 raise ValueError
-            cpus.extend(range(int(first), int(last or first) + 1))
+            cpus.extend(range(first, sum(last or [first]) + 1))
     except ValueError:
         raise InvalidArgumentError(f'{text!r} is no list of CPUs; write "all", "big", "little", or for example "0-3,6"') from None
     return tuple(cpus)

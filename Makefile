@@ -1,0 +1,63 @@
+# make demo   sets up, then runs a real model and prints what it heard and how fast
+# make test   sets up, then runs the tests
+# make lint   formatters, linters and type checkers, over Python and C
+# make bench  the fixed benchmark set against ONNX Runtime
+# make arm    cross-compiles for aarch64 and runs the kernel tests under qemu
+# make clean  removes everything that the others made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc -name '*.[ch]' -o -name '*.inc') asymo/_build.py setup.py pyproject.toml
+
+.PHONY: demo test test-all lint bench arm sanitize clean setup
+
+demo: setup
+	$(BIN)/asymo-bench
+
+test: setup
+	$(BIN)/python -m pytest -q -m "not slow and not models" tests
+
+test-all: setup $(VENV)/.peers
+	$(BIN)/python -m benchmarks.models.fetch
+	$(BIN)/python -m pytest -q tests
+
+setup: $(VENV)/.built
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade pip "setuptools>=77" wheel
+
+$(VENV)/.installed: pyproject.toml setup.py | $(BIN)/python
+	$(BIN)/python -m pip install -q -e ".[dev]"
+	touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	$(BIN)/python setup.py -q build_ext --inplace
+	touch $@
+
+$(VENV)/.peers: | $(VENV)/.installed
+	$(BIN)/python -m pip install -q onnxruntime
+	touch $@
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	if command -v clang-format >/dev/null; then clang-format --dry-run --Werror $$(find csrc tests benchmarks -name '*.[ch]'); fi
+	if command -v cppcheck >/dev/null; then tests/lint/cppcheck.sh; fi
+
+bench: setup $(VENV)/.peers
+	$(BIN)/python -m benchmarks.models.fetch
+	$(BIN)/asymo-bench compare --set fixed --peers onnxruntime --threads 1,2
+
+arm:
+	$(PYTHON) tests/arm/run.py
+
+sanitize: setup
+	$(BIN)/python -m pytest -q -m sanitizer tests
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find asymo tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	rm -f asymo/*.so asymo/_asymo.c

@@ -305,6 +305,16 @@ typedef struct {
 
 /* ---- sizes and packing: pure functions, called while planning -------------------------------------------------- */
 
+/* A row of kernels/gemm/gemm.inc. isa as in asymo_isa_name; core: 0 any, 1 in-order; bound: 0 when it belongs to another architecture. */
+typedef struct {
+    const char *symbol;
+    int32_t isa, core;
+    int64_t mr, nr, kr;
+    int32_t bound;
+} asymo_gemm_row;
+int32_t asymo_gemm_row_count(void);
+asymo_gemm_row asymo_gemm_row_at(int32_t i);
+
 /* Geometry of the current instruction set's GEMM layout and out-of-order variant. */
 void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr);
 /* Elements of B[k,n] packed: ceil(n / nr) panels of [k][nr], zero-filled on the right. */

@@ -1,10 +1,57 @@
+/* pack.c: B[k, n] as panels of nr columns, each [k][nr], the last one zero-filled on the right. */
 #include <stdlib.h>
 
-#include "../../common/base.h"
+#include "pack.h"
 
-void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr) { (void)mr; (void)nr; (void)kr; abort(); }
-int64_t asymo_gemm_packed_size(int64_t k, int64_t n) { (void)k; (void)n; abort(); }
-void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t ks, int64_t ns, float *packed) { (void)k; (void)n; (void)b; (void)ks; (void)ns; (void)packed; abort(); }
+void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr) {
+    const asymo_gemm_table_row *row = asymo_gemm_row_for(ASYMO_CORE_ANY);
+    *mr = row->mr;
+    *nr = row->nr;
+    *kr = row->kr;
+}
+
+int64_t asymo_gemm_packed_size(int64_t k, int64_t n) {
+    const int64_t nr = asymo_gemm_row_for(ASYMO_CORE_ANY)->nr;
+    return k * asymo_round_up(n, nr);
+}
+
+/* Rows of the source are contiguous: each row of the panel is a copy. */
+static void copy_rows(int64_t k, int64_t n, int64_t nr, const float *b, int64_t k_stride, float *panel) {
+    for (int64_t i = 0; i < k; i++, b += k_stride, panel += nr) {
+        if (n == nr)
+            memcpy(panel, b, (size_t)nr * sizeof *b);
+        else {
+            memcpy(panel, b, (size_t)n * sizeof *b);
+            memset(panel + n, 0, (size_t)(nr - n) * sizeof *b);
+        }
+    }
+}
+
+/* Anything else, a transpose (k_stride 1) first of all: blocks of k so that the lines read and the lines written stay in L1. */
+static void copy_columns(int64_t k, int64_t n, int64_t nr, const float *b, int64_t k_stride, int64_t n_stride, float *panel) {
+    enum { BLOCK = 16 };
+    for (int64_t i0 = 0; i0 < k; i0 += BLOCK) {
+        const int64_t i1 = ASYMO_MIN(i0 + BLOCK, k);
+        for (int64_t j = 0; j < nr; j++) {
+            const float *column = b + j * n_stride;
+            for (int64_t i = i0; i < i1; i++) panel[i * nr + j] = j < n ? column[i * k_stride] : 0.0f;
+        }
+    }
+}
+
+void asymo_gemm_pack_panel(int64_t k, int64_t n, int64_t nr, const float *b, int64_t k_stride, int64_t n_stride, float *panel) {
+    if (n_stride == 1)
+        copy_rows(k, n, nr, b, k_stride, panel);
+    else
+        copy_columns(k, n, nr, b, k_stride, n_stride, panel);
+}
+
+void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, float *packed) {
+    const int64_t nr = asymo_gemm_row_for(ASYMO_CORE_ANY)->nr;
+    for (int64_t j = 0; j < n; j += nr, packed += k * nr)
+        asymo_gemm_pack_panel(k, ASYMO_MIN(nr, n - j), nr, b + j * n_stride, k_stride, n_stride, packed);
+}
+
 int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n) { (void)tile; (void)c; (void)n; abort(); }
 void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, float *packed) { (void)tile; (void)c; (void)n; (void)w; (void)packed; abort(); }
 int64_t asymo_rnn_packed_size(int64_t cell, int64_t hidden) { (void)cell; (void)hidden; abort(); }

@@ -1,0 +1,57 @@
+#include "gemm_block.h"
+
+#include <math.h>
+
+#include "../kernels/eltwise/act.h"
+
+int64_t asymo_gemm_rows_bytes(int64_t taps) { return (2 + taps) * ASYMO_GEMM_STRIP * (int64_t)sizeof(void *); }
+
+asymo_gemm_rows asymo_gemm_rows_in(void *scratch) {
+    void **at = scratch;
+    return (asymo_gemm_rows){
+        .c = (float **)at, .r = (const float **)(at + ASYMO_GEMM_STRIP), .a = (const float **)(at + 2 * ASYMO_GEMM_STRIP)};
+}
+
+asymo_gemm_grid asymo_gemm_grid_of(int64_t m, int64_t n, int64_t unit_m, int64_t unit_n) {
+    const int64_t nr = asymo_gemm_row_for(ASYMO_CORE_ANY)->nr;
+    asymo_gemm_grid grid = {unit_m < 1 ? ASYMO_MAX(m, 1) : unit_m, asymo_round_up(unit_n < 1 ? ASYMO_MAX(n, 1) : unit_n, nr), 0, 0};
+    grid.blocks_m = asymo_ceil_div(m, grid.unit_m);
+    grid.blocks_n = asymo_ceil_div(n, grid.unit_n);
+    return grid;
+}
+
+/* act over rows [0, m) and columns [column, column + n), in runs of rows that lie a constant distance apart. */
+static void activate(const asymo_gemm_block *s, float *const *c, int64_t m, int64_t column, int64_t n) {
+    asymo_act_fn *act = asymo_act_for(s->act);
+    for (int64_t i = 0; i < m;) {
+        const int64_t ld = i + 1 < m ? c[i + 1] - c[i] : 0;
+        int64_t end = i + 1;
+        while (end < m && c[end] - c[end - 1] == ld) end++;
+        act(s->act, end - i, n, c[i] + column, ld, s->slope ? s->slope + column : NULL, s->p, s->q);
+        i = end;
+    }
+}
+
+void asymo_gemm_block_run(const asymo_gemm_table_row *kernel, const asymo_gemm_block *s) {
+    const int64_t mr = kernel->mr, nr = kernel->nr, k = s->taps * s->run;
+    const int clips = s->act == ASYMO_ACT_CLIP, finished = clips || s->act == ASYMO_ACT_NONE;
+    asymo_gemm_tile tile = {
+        .taps = s->taps, .run = s->run, .b_panel = k * nr, .bias = s->bias, .finish = 1,
+        .lo = clips ? s->p : -INFINITY, .hi = clips ? s->q : INFINITY,
+    };
+    /* A single tile streams the panels; more tiles take turns on a panel while it is in the cache. */
+    const int64_t step_n = s->m <= mr ? s->n : nr;
+    for (int64_t j = 0; j < s->n; j += step_n) {
+        const int64_t n = ASYMO_MIN(step_n, s->n - j);
+        tile.b = s->b + j * k;
+        tile.column = s->column + j;
+        for (int64_t i = 0; i < s->m; i += mr) {
+            const int64_t m = ASYMO_MIN(mr, s->m - i);
+            tile.a = s->rows.a + i * s->taps;
+            tile.c = s->rows.c + i;
+            tile.r = s->rows.r ? s->rows.r + i : NULL;
+            kernel->ukr(&tile, m, n);
+            if (!finished) activate(s, tile.c, m, tile.column, n);
+        }
+    }
+}

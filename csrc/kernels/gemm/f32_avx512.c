@@ -1,0 +1,22 @@
+/* f32_avx512.c: 14 x 32: 28 accumulators, 2 registers of B, 1 of A; one is free. */
+#include <immintrin.h>
+
+enum { MR = 14, LANES = 16, NR = 32 };
+#define KERNEL asymo_f32_gemm_ukr_14x32k1__avx512
+#define EACH_M(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11) DO(12) DO(13) DO(14)
+#define WIDE(M) (M <= 2 ? 4 : M <= 3 ? 2 : 1)
+
+typedef __m512 vec;
+
+static inline __mmask16 first(long n) { return (__mmask16)(n >= LANES ? 0xffff : n <= 0 ? 0 : (1 << n) - 1); }
+static inline vec set0(void) { return _mm512_setzero_ps(); }
+static inline vec set1(float x) { return _mm512_set1_ps(x); }
+static inline vec load(const float *p) { return _mm512_loadu_ps(p); }
+static inline vec load_n(const float *p, long n) { return _mm512_maskz_loadu_ps(first(n), p); }
+static inline void store_n(float *p, vec x, long n) { _mm512_mask_storeu_ps(p, first(n), x); }
+static inline vec add(vec a, vec b) { return _mm512_add_ps(a, b); }
+static inline vec fmadd(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vec max(vec a, vec b) { return _mm512_max_ps(a, b); }
+static inline vec min(vec a, vec b) { return _mm512_min_ps(a, b); }
+
+#include "broadcast_body.h"

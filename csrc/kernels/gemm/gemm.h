@@ -1,0 +1,50 @@
+/* gemm.h: the fp32 GEMM micro-kernels and their table. docs/kernels.md draws the packed panels and the registers.
+ *
+ * A micro-kernel computes, for i < m <= mr and j < n,
+ *
+ *   c[i][column + j] = clamp(start + sum over t < taps, s < run of a[t * mr + i][a_offset + s] B[t * run + s][j] + r[i][column + j])
+ *
+ * start is bias[column + j], 0 without bias, or what c holds when resume. The sum has one accumulator, fed by fused multiply-adds in
+ * ascending (t, s). Residual and clamp happen when finish. clamp is min(max(x, lo), hi); NaN passes.
+ *
+ * One row pointer per row and tap serves plain GEMM (one tap, pointers lda apart) and indirect convolution (a tap is a position of the
+ * window, padding points to zeros). Nothing is read or written beyond the m x n elements of a, c, r and bias; panels of b are read whole.
+ * No alignment is asked for. a and b must not overlap c; r may be c. n may be larger than nr: the kernel walks the panels, several at
+ * a time when m is small, so that a matrix times vector runs at the speed of memory. */
+#pragma once
+
+#include "../../common/cpu.h"
+
+typedef struct {
+    const float *const *a; /* [taps][mr] */
+    int64_t a_offset, taps, run;
+    const float *b;  /* the panel of column: [taps * run][nr] */
+    int64_t b_panel; /* elements from a panel to the next */
+    float *const *c;
+    const float *const *r; /* NULL: none */
+    const float *bias;     /* NULL: zeros */
+    int64_t column;
+    int64_t resume, finish;
+    float lo, hi;
+} asymo_gemm_tile;
+
+typedef void asymo_gemm_ukr(const asymo_gemm_tile *tile, int64_t m, int64_t n);
+
+typedef enum { ASYMO_CORE_ANY = 0, ASYMO_CORE_INORDER = 1 } asymo_core_kind;
+
+typedef struct {
+    const char *symbol;
+    asymo_gemm_ukr *ukr; /* NULL: of another architecture */
+    asymo_isa isa;
+    asymo_core_kind core;
+    int64_t mr, nr, kr;
+} asymo_gemm_table_row;
+
+extern const asymo_gemm_table_row asymo_gemm_table[];
+
+/* The row for the instruction set in use and a core kind; a core kind without a row of its own gets the ANY row. */
+const asymo_gemm_table_row *asymo_gemm_row_for(int32_t core_kind);
+
+#define ASYMO_GEMM_UKR(ISA, CORE, SYMBOL, MR, NR, KR) asymo_gemm_ukr SYMBOL;
+#include "gemm.inc"
+#undef ASYMO_GEMM_UKR

@@ -8,7 +8,12 @@
 #define ASYMO_PASTE(a, b) ASYMO_PASTE_(a, b)
 #define ASYMO_NAME(f) ASYMO_PASTE(f, ASYMO_SUFFIX)
 
+/* The portable v16 is an array: inlining each of its loops makes a kernel's body hundreds of loops, which compilers choke on. */
+#if defined(ASYMO_VEC_AVX512) || defined(ASYMO_VEC_AVX2) || defined(ASYMO_VEC_NEON)
 #define V16_FN static inline __attribute__((always_inline))
+#else
+#define V16_FN static __attribute__((noinline, unused))
+#endif
 
 #if defined(ASYMO_VEC_AVX512)
 #define ASYMO_SUFFIX avx512

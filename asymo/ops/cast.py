@@ -1,0 +1,70 @@
+"""Cast and CastLike (ONNX 21) between bool, integers, float32 and float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from asymo.graph.dtypes import dtype_of
+from asymo.graph.ir import Node, TensorType
+from asymo.ops import Example, operator
+from asymo.ops.eltwise import F32, Code, Elementwise, Operand, as_read, emit_typed
+from asymo.plan.lower import Lowering
+
+TYPES = (np.float32, np.float64, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.bool_)
+
+
+@operator("Cast")
+class Cast(Elementwise):
+    """C's conversion; to bool: not zero."""
+
+    def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
+        return dtype_of(node.attrs["to"])
+
+    def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        return [TensorType(self.result(node, inputs), inputs[0].shape)]
+
+    def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
+        to = self.result(node, [TensorType(a.dtype, a.shape) for a in arrays if a is not None])
+        if to.kind not in "biuf" or arrays[0].dtype.kind not in "biuf" or to == np.float16:
+            return None
+        with np.errstate(invalid="ignore", over="ignore"):
+            return [arrays[0].astype(to)]
+
+    def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
+        x, y = node.inputs[0].dtype, node.outputs[0].dtype
+        return operands[0] if y == F32 and as_read(x) else None
+
+    def typed(self, node: Node) -> str | None:
+        return "cast"
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        if node.inputs[0].dtype == node.outputs[0].dtype:
+            lo.alias(node.outputs[0], lo.input(node.inputs[0]))
+        else:
+            emit_typed(lo, "cast", node.inputs[:1], node.outputs[0])
+
+    def is_native(self, node: Node) -> bool:
+        return node.inputs[0].dtype in TYPES and node.outputs[0].dtype in TYPES
+
+    def examples(self) -> Iterator[Example]:
+        number = {np.float32: 1, np.float64: 11, np.int32: 6, np.int64: 7, np.uint8: 2, np.bool_: 9, np.int8: 3, np.uint64: 13}
+        x = np.random.default_rng(0).uniform(0, 100, (3, 5, 7))
+        for source in (np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_):
+            for to in number.values():
+                yield Example([(x * (x > 20)).astype(source)], {"to": to})
+        yield Example([np.array([-1.5, -0.0, 2.5, -100.9], np.float32)], {"to": 7})
+        yield Example([np.array([2**40 + 1, -(2**62), 3])], {"to": 1})
+
+
+@operator("CastLike")
+class CastLike(Cast):
+    """Cast to the type of the second input."""
+
+    def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
+        return inputs[1].dtype
+
+    def examples(self) -> Iterator[Example]:
+        yield Example([np.array([1.5, -2.5], np.float32), np.array([3])])
+        yield Example([np.array([1, 0, 7]), np.array([1.0], np.float32)])

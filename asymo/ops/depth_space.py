@@ -1,0 +1,75 @@
+"""DepthToSpace and SpaceToDepth (ONNX 13): one copy of rank 6."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from asymo.errors import ModelError
+from asymo.graph.ir import Node, TensorType
+from asymo.ops import Example, Operator, operator
+from asymo.plan.lower import Lowering
+from asymo.plan.move import copy, is_movable
+from asymo.plan.strides import dense
+
+
+class _Blocks(Operator):
+    """Channels and pixels change places in blocks of blocksize x blocksize."""
+
+    def is_native(self, node: Node) -> bool:
+        return is_movable(node.inputs[0].dtype)
+
+    def _block(self, node: Node, x: TensorType, fits: bool) -> int:
+        if x.rank != 4 or not fits:
+            raise ModelError(f"{node.where}: blocks of {node.attrs['blocksize']} do not fit a tensor of shape {x.shape}")
+        return int(node.attrs["blocksize"])
+
+
+@operator("DepthToSpace")
+class DepthToSpace(_Blocks):
+    """DCR: channel (i, j, c) goes to pixel (i, j) of channel c; CRD: channel (c, i, j)."""
+
+    def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        x, b = inputs[0], node.attrs["blocksize"]
+        self._block(node, x, x.rank == 4 and x.shape[1] % b**2 == 0)
+        n, c, h, w = x.shape
+        return [TensorType(x.dtype, (n, c // b**2, h * b, w * b))]
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        x, y, b = lo.input(node.inputs[0]), lo.output(node.outputs[0]), node.attrs["blocksize"]
+        n, c, h, w = x.shape
+        crd = node.attrs.get("mode", "DCR") in ("CRD", b"CRD")
+        blocked = (n, c // b**2, b, b, h, w) if crd else (n, b, b, c // b**2, h, w)
+        s = dense(blocked)
+        order = (0, 1, 4, 2, 5, 3) if crd else (0, 3, 4, 1, 5, 2)  # n, c, h, i, w, j
+        copy(lo, x, y, [blocked[i] for i in order], [s[i] for i in order], dense([blocked[i] for i in order]))
+
+    def examples(self) -> Iterator[Example]:
+        x = np.arange(2 * 18 * 3 * 5, dtype=np.float32).reshape(2, 18, 3, 5)
+        for mode in ("DCR", "CRD"):
+            yield Example([x], {"blocksize": 3, "mode": mode})
+        yield Example([x[:, :8].astype(np.int64)], {"blocksize": 2})
+
+
+@operator("SpaceToDepth")
+class SpaceToDepth(_Blocks):
+    """Pixel (i, j) of a block of channel c goes to channel (i, j, c)."""
+
+    def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        x, b = inputs[0], node.attrs["blocksize"]
+        self._block(node, x, x.rank == 4 and x.shape[2] % b == 0 and x.shape[3] % b == 0)
+        n, c, h, w = x.shape
+        return [TensorType(x.dtype, (n, c * b**2, h // b, w // b))]
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        x, y, b = lo.input(node.inputs[0]), lo.output(node.outputs[0]), node.attrs["blocksize"]
+        n, c, h, w = x.shape
+        blocked = (n, c, h // b, b, w // b, b)
+        s, order = dense(blocked), (0, 3, 5, 1, 2, 4)  # n, i, j, c, h, w
+        copy(lo, x, y, [blocked[i] for i in order], [s[i] for i in order], dense([blocked[i] for i in order]))
+
+    def examples(self) -> Iterator[Example]:
+        x = np.arange(2 * 3 * 6 * 9, dtype=np.float32).reshape(2, 3, 6, 9)
+        yield Example([x], {"blocksize": 3})
+        yield Example([x[:, :, :, :8].astype(np.uint8)], {"blocksize": 2})

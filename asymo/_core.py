@@ -244,6 +244,24 @@ def step_phases(kind: str, args: Mapping[str, Any]) -> int:
     return int(lib.asymo_step_phases(step_kind(kind), step_args(kind, args)))
 
 
+# ---- numbers --------------------------------------------------------------------------------------------------------
+
+
+def constant(name: str) -> int:
+    """An enumerator of csrc/asymo.h by its name without ASYMO_; AttributeError when there is none."""
+    return int(getattr(lib, "ASYMO_" + name))
+
+
+def eltwise_ops() -> dict[str, int]:
+    """Instructions of the eltwise step by name."""
+    return {_text(lib.asymo_eltwise_op_name(i)): i for i in range(lib.asymo_eltwise_op_count())}
+
+
+def typed_ops() -> dict[str, int]:
+    """Operations of the typed step by name."""
+    return {_text(lib.asymo_typed_op_name(i)): i for i in range(lib.asymo_typed_op_count())}
+
+
 # ---- packing --------------------------------------------------------------------------------------------------------
 
 

@@ -41,8 +41,8 @@ def _gelu(c: Code, attrs: dict[str, Any], x: Operand) -> Operand:
 
 def _shrink(c: Code, attrs: dict[str, Any], x: Operand) -> Operand:
     lambd, bias = attrs.get("lambd", 0.5), attrs.get("bias", 0.0)
-    below = c("select", c("lt", x, -lambd), c("add", x, bias), 0.0)
-    return c("select", c("lt", lambd, x), c("sub", x, bias), below)
+    below = c("select", c("less", x, -lambd), c("add", x, bias), 0.0)
+    return c("select", c("less", lambd, x), c("sub", x, bias), below)
 
 
 ROWS = {
@@ -91,7 +91,7 @@ class PRelu(Elementwise):
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
         x, slope = operands
-        return c("leaky_relu", x, slope) if isinstance(slope, float) else c("select", c("lt", x, 0.0), c("mul", x, slope), x)
+        return c("leaky_relu", x, slope) if isinstance(slope, float) else c("select", c("less", x, 0.0), c("mul", x, slope), x)
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)

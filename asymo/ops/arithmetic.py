@@ -50,7 +50,7 @@ def _pow(c: Code, attrs: dict[str, Any], x: Operand, y: Operand) -> Operand:
         case 0.5:
             return c("sqrt", x)
         case -1.0:
-            return c("recip", x)
+            return c("reciprocal", x)
     return c("pow", x, y)
 
 
@@ -64,7 +64,7 @@ def _truncated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def _is_inf(c: Code, attrs: dict[str, Any], x: Operand) -> Operand:
     high, low = attrs.get("detect_positive", 1), attrs.get("detect_negative", 1)
-    return c("eq", c("abs", x) if high and low else x, float("inf") if high else -float("inf")) if high or low else c("ne", x, x)
+    return c("equal", c("abs", x) if high and low else x, float("inf") if high else -float("inf")) if high or low else c("not_equal", x, x)
 
 
 def _shift(attrs: dict[str, Any]) -> str:
@@ -86,7 +86,7 @@ ROWS = {
     "Abs": Row(1, _plain("abs"), "abs", np.abs, (np.int32, np.int64, np.float64)),
     "Sign": Row(1, _plain("sign"), "sign", np.sign, (np.int64, np.float64)),
     "Sqrt": Row(1, _plain("sqrt"), "sqrt", np.sqrt, (np.float64,), (0.0, 9.0)),
-    "Reciprocal": Row(1, _plain("recip"), None, None, (), (0.5, 4.0)),
+    "Reciprocal": Row(1, _plain("reciprocal"), None, None, (), (0.5, 4.0)),
     "Exp": Row(1, _plain("exp")),
     "Log": Row(1, _plain("log"), domain=(0.01, 9.0)),
     "Sin": Row(1, _plain("sin"), domain=(-30.0, 30.0)),
@@ -104,13 +104,13 @@ ROWS = {
     "Floor": Row(1, _plain("floor"), "floor", np.floor, (np.float64,)),
     "Ceil": Row(1, _plain("ceil"), "ceil", np.ceil, (np.float64,)),
     "Round": Row(1, _plain("round"), "round", np.rint, (np.float64,)),
-    "IsNaN": Row(1, lambda c, attrs, x: c("ne", x, x), to_bool=True),
+    "IsNaN": Row(1, lambda c, attrs, x: c("not_equal", x, x), to_bool=True),
     "IsInf": Row(1, _is_inf, to_bool=True, attrs=({}, {"detect_positive": 0}, {"detect_negative": 0})),
-    "Equal": Row(2, _plain("eq"), "eq", np.equal, (np.int64, np.int32, np.bool_, np.float64), to_bool=True),
-    "Less": Row(2, _plain("lt"), "lt", np.less, NUMBERS, to_bool=True),
-    "LessOrEqual": Row(2, _plain("le"), "le", np.less_equal, NUMBERS, to_bool=True),
-    "Greater": Row(2, lambda c, attrs, a, b: c("lt", b, a), "gt", np.greater, NUMBERS, to_bool=True),
-    "GreaterOrEqual": Row(2, lambda c, attrs, a, b: c("le", b, a), "ge", np.greater_equal, NUMBERS, to_bool=True),
+    "Equal": Row(2, _plain("equal"), "equal", np.equal, (np.int64, np.int32, np.bool_, np.float64), to_bool=True),
+    "Less": Row(2, _plain("less"), "less", np.less, NUMBERS, to_bool=True),
+    "LessOrEqual": Row(2, _plain("less_equal"), "less_equal", np.less_equal, NUMBERS, to_bool=True),
+    "Greater": Row(2, lambda c, attrs, a, b: c("less", b, a), "greater", np.greater, NUMBERS, to_bool=True),
+    "GreaterOrEqual": Row(2, lambda c, attrs, a, b: c("less_equal", b, a), "greater_equal", np.greater_equal, NUMBERS, to_bool=True),
     "And": Row(2, None, "and", np.logical_and, (np.bool_,), to_bool=True),
     "Or": Row(2, None, "or", np.logical_or, (np.bool_,), to_bool=True),
     "Xor": Row(2, None, "xor", np.logical_xor, (np.bool_,), to_bool=True),

@@ -53,7 +53,7 @@ class Code:
 
 def as_read(dtype: np.dtype) -> bool:
     """Whether the eltwise step can read elements of this type (as fp32)."""
-    return dtype == F32 or dtype in opcodes.READABLE
+    return dtype in opcodes.DTYPES and dtype != np.float64
 
 
 class Elementwise(Operator):

@@ -78,7 +78,7 @@ class Activation(Elementwise):
     def examples(self) -> Iterator[Example]:
         row, rng = ROWS[self.name], np.random.default_rng(0)
         for attrs in row.attrs:
-            for shape in [(), (5,), (3, 7, 11), (2, 1031), (0, 3)]:
+            for shape in [(1,), (5,), (3, 7, 11), (2, 1031), (0, 3)]:
                 yield Example([draw(rng, shape, np.float32)], attrs, opset=row.opset)
 
 

@@ -40,6 +40,8 @@ def _plain(name: str) -> Build:
 
 
 def _pow(c: Code, attrs: dict[str, Any], x: Operand, y: Operand) -> Operand:
+    if isinstance(y, int):
+        return c("pow", x, y)
     match y:
         case 1.0:
             return x

@@ -10,9 +10,9 @@ from asymo.graph.dtypes import dtype_of
 from asymo.graph.ir import Node, TensorType
 from asymo.ops import Example, operator
 from asymo.ops.eltwise import F32, Code, Elementwise, Operand, as_read, emit_typed
+from asymo.plan import opcodes
 from asymo.plan.lower import Lowering
-
-TYPES = (np.float32, np.float64, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, np.bool_)
+from asymo.plan.move import is_movable
 
 
 @operator("Cast")
@@ -36,17 +36,16 @@ class Cast(Elementwise):
         x, y = node.inputs[0].dtype, node.outputs[0].dtype
         return operands[0] if y == F32 and as_read(x) else None
 
-    def typed(self, node: Node) -> str | None:
-        return "cast"
+    def is_native(self, node: Node) -> bool:
+        x, y = node.inputs[0].dtype, node.outputs[0].dtype
+        return x == y and is_movable(x) or opcodes.has_typed("cast", [x], y)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        if node.inputs[0].dtype == node.outputs[0].dtype:
-            lo.alias(node.outputs[0], lo.input(node.inputs[0]))
+        x, y = node.inputs[0], node.outputs[0]
+        if x.dtype == y.dtype:
+            lo.alias(y, lo.input(x))
         else:
-            emit_typed(lo, "cast", node.inputs[:1], node.outputs[0])
-
-    def is_native(self, node: Node) -> bool:
-        return node.inputs[0].dtype in TYPES and node.outputs[0].dtype in TYPES
+            emit_typed(lo, "cast", [x], y)
 
     def examples(self) -> Iterator[Example]:
         number = {np.float32: 1, np.float64: 11, np.int32: 6, np.int64: 7, np.uint8: 2, np.bool_: 9, np.int8: 3, np.uint64: 13}
@@ -64,6 +63,9 @@ class CastLike(Cast):
 
     def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
         return inputs[1].dtype
+
+    def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
+        return None
 
     def examples(self) -> Iterator[Example]:
         yield Example([np.array([1.5, -2.5], np.float32), np.array([3])])

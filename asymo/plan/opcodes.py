@@ -28,8 +28,6 @@ _NAMES = {
 DTYPES = {np.dtype(type): _core.constant(name) for type, name in _NAMES.items()}
 """asymo_dtype of the element types that the core computes with."""
 
-REGISTERS = _core.constant("ELTWISE_REGISTERS")
-
 _UNARY_FORMS = {
     "add": lambda p: ("linear", 1.0, p),
     "mul": lambda p: ("linear", p, -0.0),
@@ -38,6 +36,11 @@ _UNARY_FORMS = {
     "sub": lambda p: ("linear", 1.0, -p),
 }
 """An operation whose second operand is an immediate, as an activation: one pass over the block instead of two, the same bits."""
+
+
+@cache
+def _eltwise_ops() -> dict[str, int]:
+    return _core.eltwise_ops()
 
 
 @cache
@@ -73,7 +76,8 @@ def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float
 
     Registers by linear scan: an input is loaded and an immediate made before its first use, and a register is free after its last use.
     """
-    ops = _core.eltwise_ops()
+    ops = _eltwise_ops()
+    registers = _core.constant("ELTWISE_REGISTERS")
     rows: list[tuple[int, ...]] = []
     immediates: list[float] = []
     last = {o: len(body) + i for i, o in enumerate(results) if isinstance(o, int)}
@@ -81,11 +85,11 @@ def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float
         for operand in body[index][1:]:
             if isinstance(operand, int):
                 last.setdefault(operand, index)
-    free = list(range(REGISTERS - 1, -1, -1))
+    free = list(range(registers - 1, -1, -1))
     where: dict[int, int] = {}
 
     def take() -> int:
-        assert free, f"an elementwise chain needs more than {REGISTERS} registers"
+        assert free, f"an elementwise chain needs more than {registers} registers"
         return free.pop()
 
     def constant(*values: float) -> int:

@@ -1,0 +1,224 @@
+"""LSTM, GRU and RNN: per direction one gemm step for the input part of all time steps at once, then one rnn step for the recurrence.
+
+Both layouts and both directions are a matter of strides: gates of the input are [seq, batch, gates * hidden] in the order of X, Y is
+written where it belongs. The states Y_h and Y_c of layout 1 with two directions are copied into place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from asymo.errors import ModelError
+from asymo.graph.ir import Node, TensorType
+from asymo.ops import Example, Operator, operator
+from asymo.ops.conv import copy
+from asymo.ops.epilogue import ACTS
+from asymo.ops.matmul import F32
+from asymo.ops.window import text
+from asymo.plan import layout
+from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.plan import Args
+from asymo.plan.tiles import gemm_units, rnn_units
+
+CELLS = {"RNN": 0, "LSTM": 1, "GRU": 2}
+GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
+DEFAULT_ACTS = {"RNN": ["Tanh"], "LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"]}
+
+ACTIVATIONS: dict[str, tuple[str, float, float]] = {
+    # ONNX name        (asymo_act, default alpha, default beta); alpha and beta are p and q
+    "Relu": ("clip", 0.0, float("inf")),
+    "Tanh": ("tanh", 0.0, 0.0),
+    "Sigmoid": ("sigmoid", 0.0, 0.0),
+    "Affine": ("linear", 1.0, 0.0),
+    "LeakyRelu": ("leaky_relu", 0.01, 0.0),
+    "ThresholdedRelu": ("thresholded", 1.0, 0.0),
+    "ScaledTanh": ("affine", 1.0, 1.0),
+    "HardSigmoid": ("hard_sigmoid", 0.2, 0.5),
+    "Elu": ("elu", 1.0, 0.0),
+    "Softsign": ("softsign", 0.0, 0.0),
+    "Softplus": ("softplus", 0.0, 0.0),
+}
+TAKES = {"Affine": 2, "LeakyRelu": 1, "ThresholdedRelu": 1, "ScaledTanh": 2, "HardSigmoid": 2, "Elu": 1}
+"""How many of activation_alpha and activation_beta an activation consumes: 1 alpha, 2 both."""
+
+
+def activations(node: Node, directions: int) -> list[list[tuple[int, float, float]]]:
+    """(asymo_act, p, q) of each activation function of each direction."""
+    default = DEFAULT_ACTS[node.op]
+    names = [text(n) for n in node.attrs.get("activations") or default * directions]
+    if len(names) != len(default) * directions:
+        raise ModelError(f"{node.where}: {len(names)} activations, expected {len(default)} for each of {directions} directions")
+    alphas, betas = list(node.attrs.get("activation_alpha") or ()), list(node.attrs.get("activation_beta") or ())
+    found = []
+    table = {name.lower(): name for name in ACTIVATIONS}
+    for name in names:
+        if name.lower() not in table:
+            raise ModelError(f"{node.where}: unknown activation {name!r}; there are {', '.join(ACTIVATIONS)}")
+        name = table[name.lower()]
+        act, p, q = ACTIVATIONS[name]
+        p = float(alphas.pop(0)) if TAKES.get(name, 0) >= 1 and alphas else p
+        q = float(betas.pop(0)) if TAKES.get(name, 0) == 2 and betas else q
+        found.append((ACTS.index(act), p, q))
+    each = len(default)
+    return [found[i * each : (i + 1) * each] for i in range(directions)]
+
+
+def directions_of(node: Node) -> int:
+    return 2 if text(node.attrs.get("direction", "forward")) == "bidirectional" else 1
+
+
+@operator("LSTM", "GRU", "RNN")
+class Recurrent(Operator):
+    """inputs X, W, R, B, sequence_lens, initial_h, (LSTM) initial_c, P; outputs Y, Y_h, (LSTM) Y_c."""
+
+    def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        x, w, r = inputs[:3]
+        assert x is not None and x.shape is not None and w is not None and w.shape is not None and r is not None and r.shape is not None
+        directions, gates = directions_of(node), GATES[self.name]
+        if x.rank != 3 or w.rank != 3 or r.rank != 3:
+            raise ModelError(f"{node.where}: X, W and R must have 3 axes, not shapes {x.shape}, {w.shape}, {r.shape}")
+        hidden = int(r.shape[2])  # type: ignore[arg-type]
+        if w.shape != (directions, gates * hidden, x.shape[2]) or r.shape != (directions, gates * hidden, hidden):
+            raise ModelError(
+                f"{node.where}: W of shape {w.shape} and R of shape {r.shape} do not fit {directions} direction(s), X of shape {x.shape} "
+                f"and hidden size {hidden}"
+            )
+        if node.attrs.get("layout", 0):
+            batch, seq = x.shape[:2]
+            y, state = (batch, seq, directions, hidden), (batch, directions, hidden)
+        else:
+            seq, batch = x.shape[:2]
+            y, state = (seq, directions, batch, hidden), (directions, batch, hidden)
+        kinds = [y, state, state][: max(len(node.outputs), 1)]
+        return [TensorType(x.dtype, shape) for shape in kinds]  # type: ignore[arg-type]
+
+    def is_native(self, node: Node) -> bool:
+        floats = [v for i, v in enumerate(node.inputs) if v is not None and i != 4]
+        r = node.inputs[2]
+        return all(v.dtype == F32 for v in floats) and r is not None and r.const is not None
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        x, w, b, lens = (lo.input(node.input(i)) for i in (0, 1, 3, 4))
+        h0, c0, peephole = lo.input(node.input(5)), lo.input(node.input(6)), lo.input(node.input(7))
+        r_value, w_value = node.inputs[2], node.inputs[1]
+        assert x is not None and w is not None and r_value is not None and r_value.const is not None and w_value is not None
+        batch_first, directions = bool(node.attrs.get("layout", 0)), directions_of(node)
+        cell, gates = CELLS[self.name], GATES[self.name]
+        seq, batch = x.shape[1::-1] if batch_first else x.shape[:2]
+        depth, hidden = x.shape[2], r_value.shape[2]
+        width = gates * hidden
+        y, y_h, y_c = (lo.output(node.output(i)) for i in range(3))
+        if batch == 0 or hidden == 0:
+            return
+        mr, nr, _ = layout.geometry()
+        unit_m, unit_n, n_fastest = gemm_units(seq * batch, width, depth, mr, nr, lo.workers)
+        together = directions == 2 and batch_first  # the states of both directions lie side by side in a batch entry
+        state_args = {"batch": batch, "directions": directions, "hidden": hidden}
+        kinds = activations(node, directions)
+        for d in range(directions):
+            gate_in = lo.temp((seq * batch, width))
+            gemm: Args = {
+                "m": seq * batch, "n": width, "k": depth, "lda": depth, "ldc": width, "ldr": width, "batch": (1, 1, 1),
+                "a_stride": (0, 0, 0), "b_stride": (0, 0, 0), "c_stride": (0, 0, 0), "r_stride": (0, 0, 0),
+                "unit_m": unit_m, "unit_n": unit_n, "n_fastest": n_fastest, "act": 0, "p": 0.0, "q": 0.0,
+            }  # fmt: skip
+            if seq:
+                lo.emit("gemm", gemm, [x, self._input_weights(lo, node, d), b and b.at(2 * width * d), None, None, gate_in])
+            h = self._state(lo, h0, d, together, **state_args)
+            c = self._state(lo, c0, d, together, **state_args) if self.name == "LSTM" else None
+            h_out = lo.temp((batch, hidden)) if together or y_h is None else y_h.at(d * batch * hidden)
+            c_out = None
+            if self.name == "LSTM":
+                c_out = lo.temp((batch, hidden)) if together or y_c is None else y_c.at(d * batch * hidden)
+            acts = kinds[d] + [(0, 0.0, 0.0)] * (3 - len(kinds[d]))
+            args: Args = {
+                "cell": cell, "seq": seq, "batch": batch, "hidden": hidden,
+                "reverse": int(d == 1 or text(node.attrs.get("direction", "forward")) == "reverse"),
+                "linear_before_reset": int(node.attrs.get("linear_before_reset", 0)),
+                "input_forget": int(node.attrs.get("input_forget", 0)),
+                "x_seq": width if batch_first else batch * width, "x_batch": seq * width if batch_first else width,
+                "y_seq": directions * hidden if batch_first else directions * batch * hidden,
+                "y_batch": seq * directions * hidden if batch_first else hidden,
+                "unit_n": rnn_units(hidden, gates, batch, nr, lo.workers),
+                "act": tuple(a for a, _, _ in acts), "p": tuple(p for _, p, _ in acts), "q": tuple(q for _, _, q in acts),
+                "clip": float(node.attrs.get("clip", 0.0) or 0.0),
+            }  # fmt: skip
+            packed = lo.derive(("rnn", cell, d), [r_value.const], layout.pack_rnn(cell, d))  # type: ignore[arg-type]
+            state = lo.temp((layout.rnn_state_bytes(cell, batch, hidden),), np.uint8)
+            y_at = None if y is None else y.at(d * hidden if batch_first else d * batch * hidden)
+            bias = b and b.at(2 * width * d + width)
+            p_at = peephole and peephole.at(3 * hidden * d)
+            lo.emit("rnn", args, [gate_in, packed, bias, p_at, lens, h, c, y_at, h_out, c_out, state])
+            if together:
+                for value, out in ((y_h, h_out), (y_c, c_out)):
+                    if value is not None and out is not None:
+                        copy(lo, out, value.at(d * hidden), (batch, hidden), (hidden, 1), (directions * hidden, 1))
+
+    @staticmethod
+    def _input_weights(lo: Lowering, node: Node, d: int) -> Tensor:
+        """W[d] transposed and packed."""
+        value = node.inputs[1]
+        assert value is not None
+        if value.const is not None:
+            return lo.derive(("rnn input", d), [value.const], lambda w: layout.pack_gemm_transposed(w[d]))
+        source = lo.input(value)
+        _, width, depth = value.shape
+        packed = lo.temp((layout.packed_size(depth, width),))
+        assert source is not None
+        args: Args = {"k": depth, "n": width, "k_stride": 1, "n_stride": depth, "batch": (1, 1, 1), "b_stride": (0, 0, 0)}
+        lo.emit("gemm_pack", args, [source.at(d * width * depth), packed])
+        return packed
+
+    @staticmethod
+    def _state(lo: Lowering, tensor: Tensor | None, d: int, together: bool, batch: int, directions: int, hidden: int) -> Tensor | None:
+        """The initial state of a direction as [batch, hidden]."""
+        if tensor is None:
+            return None
+        if not together:
+            return tensor.at(d * batch * hidden)
+        own = lo.temp((batch, hidden))
+        copy(lo, tensor.at(d * hidden), own, (batch, hidden), (directions * hidden, 1), (hidden, 1))
+        return own
+
+    def examples(self) -> Iterator[Example]:
+        rng = np.random.default_rng(17)
+        gates, lstm = GATES[self.name], self.name == "LSTM"
+
+        def f(*shape: int) -> np.ndarray:
+            return (0.5 * rng.standard_normal(shape)).astype(np.float32)
+
+        def case(
+            seq: int, batch: int, depth: int, hidden: int, given: Sequence[str] = (), outputs: int = 2, constant: tuple[int, ...] = (1, 2, 3),
+            **attrs: object,
+        ) -> Example:  # fmt: skip
+            directions = 2 if attrs.get("direction") == "bidirectional" else 1
+            state = (batch, directions, hidden) if attrs.get("layout") else (directions, batch, hidden)
+            inputs: list[np.ndarray | None] = [
+                f(batch, seq, depth) if attrs.get("layout") else f(seq, batch, depth),
+                f(directions, gates * hidden, depth),
+                f(directions, gates * hidden, hidden),
+                f(directions, 2 * gates * hidden) if "bias" in given else None,
+                None,
+                f(*state) if "state" in given else None,
+            ]
+            if lstm:
+                inputs += [f(*state) if "state" in given else None, f(directions, 3 * hidden) if "peephole" in given else None]
+            while inputs[-1] is None:
+                inputs.pop()
+            names = {"hidden_size": hidden, **attrs}
+            return Example(inputs, names, outputs, constant=tuple(i for i in constant if i < len(inputs)), opset=14)
+
+        yield case(3, 2, 5, 7)
+        yield case(1, 1, 1, 1, ["bias"])
+        yield case(5, 1, 17, 33, ["bias", "state"], outputs=3 if lstm else 2)
+        yield case(4, 3, 5, 19, ["bias"], constant=(2,))
+        yield case(4, 2, 3, 5, ["bias", "state"], layout=1)
+        yield case(4, 3, 3, 5, ["bias", "state"], direction="reverse")
+        yield case(4, 3, 3, 17, ["bias", "state"], direction="bidirectional", outputs=3 if lstm else 2)
+        yield case(4, 3, 3, 5, ["bias", "state"], direction="bidirectional", layout=1, outputs=3 if lstm else 2)
+        if lstm:
+            yield case(4, 2, 3, 5, ["bias", "state", "peephole"], outputs=3)
+        if self.name == "GRU":
+            yield case(4, 2, 3, 5, ["bias", "state"], linear_before_reset=1)

@@ -1,0 +1,105 @@
+"""Sliding windows: what convolution and pooling share. Strides, pads and dilations are tuples over the spatial axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asymo.errors import ModelError
+from asymo.graph.ir import Node, TensorType
+
+Ints = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Geometry over the spatial axes; `out` is the shape of the output."""
+
+    inp: Ints
+    kernel: Ints
+    stride: Ints
+    dilation: Ints
+    begin: Ints
+    end: Ints
+    out: Ints
+
+    def attrs(self) -> dict[str, list[int]]:
+        """ONNX's attributes for it, pads explicit."""
+        return {
+            "kernel_shape": list(self.kernel),
+            "strides": list(self.stride),
+            "dilations": list(self.dilation),
+            "pads": [*self.begin, *self.end],
+        }
+
+
+def spatial(node: Node, x: TensorType) -> Ints:
+    """The spatial dimensions of an activation, by the node's channels_last attribute."""
+    shape = x.shape
+    assert shape is not None
+    if len(shape) < 3:
+        raise ModelError(f"{node.where}: input 0 must have a batch axis, a channel axis and at least one spatial axis, not shape {shape}")
+    return tuple(shape[1:-1] if node.attrs.get("channels_last") else shape[2:])  # type: ignore[arg-type]
+
+
+def channels(node: Node, x: TensorType) -> int:
+    assert x.shape is not None
+    return int(x.shape[-1 if node.attrs.get("channels_last") else 1])  # type: ignore[arg-type]
+
+
+def arrange(node: Node, batch: int, depth: int, dims: Ints) -> Ints:
+    """The activation shape of a batch, its channels and its spatial dimensions."""
+    return (batch, *dims, depth) if node.attrs.get("channels_last") else (batch, depth, *dims)
+
+
+def per_axis(node: Node, name: str, rank: int, default: int) -> Ints:
+    """An attribute with one number per spatial axis."""
+    values = tuple(int(v) for v in node.attrs.get(name) or (default,) * rank)
+    if len(values) != rank:
+        raise ModelError(f"{node.where}: attribute {name!r} has {len(values)} numbers for {rank} spatial axes")
+    return values
+
+
+def window(node: Node, inp: Ints, kernel: Ints) -> Window:
+    """The window of a Conv or pooling node over `inp`: auto_pad resolved, ceil_mode obeyed."""
+    rank = len(inp)
+    stride, dilation = per_axis(node, "strides", rank, 1), per_axis(node, "dilations", rank, 1)
+    if min((*stride, *dilation, *kernel), default=1) < 1:
+        raise ModelError(f"{node.where}: kernel_shape, strides and dilations must be positive: {kernel}, {stride}, {dilation}")
+    span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
+    auto = text(node.attrs.get("auto_pad", "NOTSET"))
+    ceil = bool(node.attrs.get("ceil_mode", 0))
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        out = tuple(-(-i // s) for i, s in zip(inp, stride, strict=True))
+        total = [max((o - 1) * s + w - i, 0) for o, s, w, i in zip(out, stride, span, inp, strict=True)]
+        small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+        begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
+        return Window(inp, kernel, stride, dilation, begin, end, out)
+    pads = (0,) * (2 * rank) if auto == "VALID" else tuple(int(p) for p in node.attrs.get("pads") or (0,) * (2 * rank))
+    if len(pads) != 2 * rank:
+        raise ModelError(f"{node.where}: attribute 'pads' has {len(pads)} numbers for {rank} spatial axes")
+    begin, end = pads[:rank], pads[rank:]
+    dims = []
+    for i, s, w, b, e in zip(inp, stride, span, begin, end, strict=True):
+        room = i + b + e - w
+        count = (-(-room // s) if ceil else room // s) + 1
+        if ceil and (count - 1) * s >= i + b:  # a window that starts in the padding behind the input is none
+            count -= 1
+        dims.append(max(count, 0))
+    return Window(inp, kernel, stride, dilation, begin, end, tuple(dims))
+
+
+def text(value: str | bytes) -> str:
+    """A string attribute."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def triple(values: Ints, fill: int) -> tuple[int, int, int]:
+    """Spatial numbers as (depth, height, width), the missing ones in front."""
+    return (fill,) * (3 - len(values)) + tuple(values)  # type: ignore[return-value]
+
+
+def channels_last_strides(dims: Ints, depth: int) -> tuple[int, tuple[int, int, int]]:
+    """(elements of an image, (slice, row, pixel) strides) of a dense channels-last tensor."""
+    _, h, w = triple(dims, 1)
+    strides = (h * w * depth, w * depth, depth)
+    return triple(dims, 1)[0] * strides[0], strides

@@ -1,0 +1,68 @@
+"""Layouts of packed weights: what the C core wants constants to look like. Pure functions of the array and the instruction set in use.
+
+Everything here is meant for `Lowering.derive`, so that a weight is packed once per session.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from asymo import _core
+
+Floats = np.ndarray
+
+
+def geometry() -> tuple[int, int, int]:
+    """(mr, nr, kr) of the GEMM layout."""
+    return _core.gemm_geometry()
+
+
+def packed_size(k: int, n: int) -> int:
+    """Elements of B[k, n] packed."""
+    return _core.gemm_packed_size(k, n)
+
+
+def pack_gemm(b: Floats) -> Floats:
+    """B[..., k, n] fp32, any strides, packed entry after entry: [entries * packed_size(k, n)]."""
+    if b.ndim == 2:
+        return _core.gemm_pack(b)
+    entries = [_core.gemm_pack(m) for m in b.reshape(-1, *b.shape[-2:])]
+    return np.concatenate(entries) if entries else np.empty(0, np.float32)
+
+
+def pack_gemm_transposed(b: Floats) -> Floats:
+    """Like pack_gemm for B[..., n, k]."""
+    return pack_gemm(np.swapaxes(b, -1, -2))
+
+
+def pack_conv(groups: int) -> object:
+    """A function that packs W[M, C / groups, kernel...] group by group as B[k = (kernel..., C / groups), n = M / groups]."""
+
+    def pack(w: Floats) -> Floats:
+        n, c = w.shape[0] // groups, w.shape[1]
+        taps = prod(w.shape[2:])
+        return pack_gemm(w.reshape(groups, n, c, taps).transpose(0, 3, 2, 1).reshape(groups, taps * c, n))
+
+    return pack
+
+
+def pack_depthwise(w: Floats) -> Floats:
+    """W[C, 1, kernel...] as [kernel...][C]."""
+    return np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
+
+
+def pack_winograd(tile: int) -> object:
+    """A function that transforms and packs W[n, c, 3, 3] for F(tile x tile, 3x3)."""
+    return lambda w: _core.winograd_pack(tile, w)
+
+
+def pack_rnn(cell: int, direction: int) -> object:
+    """A function that packs one direction of R[directions, gates * hidden, hidden]. cell: 0 RNN, 1 LSTM, 2 GRU."""
+    return lambda r: _core.rnn_pack(cell, r[direction])
+
+
+def rnn_state_bytes(cell: int, batch: int, hidden: int) -> int:
+    """Bytes of an rnn step's scratch operand."""
+    return _core.rnn_state_bytes(cell, batch, hidden)

@@ -4,7 +4,8 @@ asymo::Conv  Y = act(conv(X, W) + bias + residual)
   inputs   X, W as ONNX (M, C / group, kernel...), bias (M,) or absent, residual (the shape of Y) or absent, slope (M,) or absent
   attrs    kernel_shape, strides, pads (begin..., end...), dilations, group; channels_last: X, residual and Y are (N, spatial..., channels),
            else (N, channels, spatial...); only the former is lowered; act, p, q: see ops/epilogue.py
-asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...) and the attribute output_shape (spatial).
+asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...); instead of pads the attributes begin (what is cut off in
+  front, per spatial axis) and output_shape (spatial).
 
 Which algorithm runs is a function of the shapes only:
   depthwise         one channel in and out of each group, 1-D or 2-D    dwconv
@@ -222,14 +223,14 @@ def transposed_geometry(node: Node, inp: Ints, kernel: Ints) -> tuple[Ints, Ints
     auto = text(node.attrs.get("auto_pad", "NOTSET"))
     full = tuple((i - 1) * s + (k - 1) * d + 1 + e for i, s, k, d, e in zip(inp, stride, kernel, dilation, extra, strict=True))
     wanted = node.attrs.get("output_shape")
+    if "begin" in node.attrs:  # asymo::ConvTranspose
+        return tuple(node.attrs["begin"]), tuple(node.attrs["output_shape"])
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [i * s for i, s in zip(inp, stride, strict=True)]
     if wanted is None:
         pads = (0,) * (2 * rank) if auto == "VALID" else tuple(int(p) for p in node.attrs.get("pads") or (0,) * (2 * rank))
         return pads[:rank], tuple(max(f - b - e, 0) for f, b, e in zip(full, pads[:rank], pads[rank:], strict=True))
     out = tuple(int(o) for o in wanted)[-rank:]
-    if "pads" in node.attrs and auto == "NOTSET" and len(node.attrs["pads"]) == 2 * rank and any(node.attrs["pads"]):
-        return tuple(int(p) for p in node.attrs["pads"][:rank]), out
     total = [max(f - o, 0) for f, o in zip(full, out, strict=True)]
     return tuple(t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in total), out
 

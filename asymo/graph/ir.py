@@ -161,8 +161,8 @@ def _drop_user(value: Value, node: Node) -> None:
 class Graph:
     """Nodes in topological order between inputs and outputs.
 
-    `inputs` are the values a caller feeds; constants are not among them. A subgraph's nodes may use values of the graphs around it;
-    those are in `captures`.
+    `inputs` are the values a caller feeds; constants are not among them. A subgraph's nodes may use values of the graphs around it
+    (see `captures`); its outputs are its own.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -170,7 +170,6 @@ class Graph:
         self.inputs: list[Value] = []
         self.outputs: list[Value] = []
         self.nodes: list[Node] = []
-        self.captures: list[Value] = []
 
     # ---- reading
 
@@ -191,6 +190,16 @@ class Graph:
             return None
         node, count = next(iter(value.users.items()))
         return node if count == 1 else None
+
+    @property
+    def captures(self) -> list[Value]:
+        """The values of the graphs around this one that its nodes, and those of its subgraphs, use; constants are not among them."""
+        own = {*self.inputs, *(v for node in self.nodes for v in node.outputs)}
+        found: dict[Value, None] = {}
+        for node in self.nodes:
+            inner = (v for sub in node.attrs.values() if isinstance(sub, Graph) for v in sub.captures)
+            found.update(dict.fromkeys(v for v in (*node.inputs, *inner) if v is not None and v.const is None and v not in own))
+        return list(found)
 
     # ---- writing
 
@@ -236,40 +245,33 @@ class Graph:
                 assert value is None or (not value.users and not self.is_output(value)), f"{node} is still used"
         self.nodes = [n for n in self.nodes if n not in doomed]
 
-    def clone(self) -> Graph:
-        """A copy whose structure is its own; constants' arrays are shared. Captured values stay the outer graph's."""
+    def clone(self, table: dict[Value, Value] | None = None) -> Graph:
+        """A copy whose structure is its own; constants' arrays are shared. `table`: twins of the values of the graphs around this one;
+        a captured value that is not in it stays what it is."""
         copy = Graph(self.name)
-        table: dict[Value, Value] = {value: value for value in self.captures}
-        copy.captures = list(self.captures)
+        twins = {} if table is None else table
 
-        def twin(value: Value | None) -> Value | None:
+        def use(value: Value | None) -> Value | None:
+            if value is None or (value.const is None and value not in twins):
+                return value
+            return make(value)
+
+        def make(value: Value | None) -> Value | None:
             if value is None:
                 return None
-            if value not in table:
-                table[value] = Value(value.name, value.type, value.const)
-            return table[value]
+            if value not in twins:
+                twins[value] = Value(value.name, value.type, value.const)
+            return twins[value]
 
-        copy.inputs = [twin(v) for v in self.inputs]  # type: ignore[misc]
+        copy.inputs = [make(v) for v in self.inputs]  # type: ignore[misc]
         for node in self.nodes:
-            attrs = {k: v.clone() if isinstance(v, Graph) else v for k, v in node.attrs.items()}
-            for sub in (v for v in attrs.values() if isinstance(v, Graph)):
-                sub.rebind(table)
+            attrs = {k: v.clone(twins) if isinstance(v, Graph) else v for k, v in node.attrs.items()}
             copy.nodes.append(
-                Node(node.op, [twin(v) for v in node.inputs], [twin(v) for v in node.outputs], attrs, name=node.name, domain=node.domain,
+                Node(node.op, [use(v) for v in node.inputs], [make(v) for v in node.outputs], attrs, name=node.name, domain=node.domain,
                      opset=node.opset)
             )  # fmt: skip
-        copy.outputs = [twin(v) for v in self.outputs]  # type: ignore[misc]
+        copy.outputs = [use(v) for v in self.outputs]  # type: ignore[misc]
         return copy
-
-    def rebind(self, table: dict[Value, Value]) -> None:
-        """Points captured values at others (the outer graph was cloned)."""
-        for old in self.captures:
-            if table.get(old, old) is not old:
-                self.replace(old, table[old])
-                for node in self.nodes:
-                    for sub in (v for v in node.attrs.values() if isinstance(v, Graph)):
-                        sub.rebind(table)
-        self.captures = [table.get(v, v) for v in self.captures]
 
     def __str__(self) -> str:
         lines = [f"graph {self.name}({', '.join(f'{v.name}: {v.type}' for v in self.inputs)})"]

@@ -15,7 +15,7 @@ import numpy as np
 from asymo.errors import AsymoError, ModelError, UnsupportedOperatorError
 from asymo.graph.ir import Graph, Node, Value
 from asymo.onnx import require
-from asymo.onnx.attributes import write_attribute
+from asymo.onnx.attributes import tensor_proto, write_attribute
 
 Call = Callable[[Sequence[Any], list["Body"]], Sequence[Any]]
 """Runs a node: its inputs and its subgraphs (captured values filled in) -> its outputs."""
@@ -70,6 +70,11 @@ class Body:
         bound.graph, bound.captures, bound._steps = self.graph, self.captures, self._steps
         bound._outer = dict(zip(self.captures, captured, strict=True))
         return bound
+
+    @property
+    def captured(self) -> list[Any]:
+        """The captured values' elements, in the order of `captures`."""
+        return [self._outer[v] for v in self.captures]
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         env = dict(self._outer)
@@ -205,6 +210,9 @@ def _stack(rows: list[np.ndarray], axis: int, value: Value) -> np.ndarray:
 
 # ---- everything else
 
+_SUCCESSORS = {"Scatter": "ScatterElements"}
+"""Withdrawn operators that onnx.reference lacks, and the same operator's later name."""
+
 
 @cache
 def runs(domain: str, op: str, opset: int) -> bool:
@@ -214,6 +222,7 @@ def runs(domain: str, op: str, opset: int) -> bool:
     require()
     import importlib
 
+    from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import RuntimeContextError
 
     modules = {
@@ -222,8 +231,9 @@ def runs(domain: str, op: str, opset: int) -> bool:
         "ai.onnx.preview": "onnx.reference.ops.aionnx_preview",
         "ai.onnx.preview.training": "onnx.reference.ops.aionnx_preview_training",
     }
+    arguments = {"evaluator_cls": ReferenceEvaluator} if domain == "" else {}
     try:
-        importlib.import_module(modules[domain]).load_op(domain, op, opset)
+        importlib.import_module(modules[domain]).load_op(domain, _SUCCESSORS.get(op, op), opset, **arguments)
     except RuntimeContextError:  # a function whose body depends on the types of the inputs
         return True
     except Exception:  # load_op raises various classes for what it does not know
@@ -238,21 +248,40 @@ def _reference(node: Node) -> Call:
 
     session = ReferenceEvaluator(_model_proto(node))
     names = [None if v is None else f"x{i}" for i, v in enumerate(node.inputs)]
+    captured = [v.name for sub in node.attrs.values() if isinstance(sub, Graph) for v in sub.captures]
 
     def call(inputs: Sequence[Any], bodies: list[Body]) -> Sequence[Any]:
         feeds = {name: x for name, x in zip(names, inputs, strict=True) if name is not None}
+        feeds.update(zip(captured, (x for body in bodies for x in body.captured), strict=True))
         results = iter(session.run(None, feeds))
-        return [None if v is None else next(results) for v in node.outputs]
+        return [None if v is None else _plain(next(results)) for v in node.outputs]
 
     return call
 
 
+def _plain(result: Any) -> Any:
+    """onnx.reference gives some strings as fixed-width numpy strings; ONNX strings are objects here."""
+    return result.astype(object) if isinstance(result, np.ndarray) and result.dtype.kind in "US" else result
+
+
 def _model_proto(node: Node) -> Any:
-    """A model of this one node, inputs x0, x1, ... and outputs y0, y1, ..."""
+    """A model of this one node, inputs x0, x1, ... and outputs y0, y1, ...; what its subgraphs capture is input too, by its own name."""
     onnx = require()
     ins = ["" if v is None else f"x{i}" for i, v in enumerate(node.inputs)]
     outs = ["" if v is None else f"y{i}" for i, v in enumerate(node.outputs)]
-    proto = onnx.helper.make_node(node.op, ins, outs, domain=node.domain)
+    proto = _node_proto(node, ins, outs)
+    captured = [v.name for sub in node.attrs.values() if isinstance(sub, Graph) for v in sub.captures]
+    infos = [[onnx.ValueInfoProto(name=n) for n in dict.fromkeys(names) if n] for names in ([*ins, *captured], outs)]
+    graph = onnx.helper.make_graph([proto], "host", *infos)
+    opsets = [onnx.helper.make_opsetid(node.domain, node.opset)]
+    if node.domain:  # functions of other domains are written in operators of the default one
+        opsets.append(onnx.helper.make_opsetid("", onnx.defs.onnx_opset_version()))
+    return onnx.helper.make_model(graph, opset_imports=opsets)
+
+
+def _node_proto(node: Node, ins: Sequence[str], outs: Sequence[str]) -> Any:
+    onnx = require()
+    proto = onnx.helper.make_node(_SUCCESSORS.get(node.op, node.op), ins, outs, domain=node.domain)
     try:
         schema = onnx.defs.get_schema(node.op, node.opset, node.domain)
     except onnx.defs.SchemaError:
@@ -260,13 +289,21 @@ def _model_proto(node: Node) -> Any:
     for name, value in node.attrs.items():
         if schema is None or name in schema.attributes:
             kind = None if schema is None else int(schema.attributes[name].type.value)
-            proto.attribute.append(write_attribute(name, value, kind))
-    infos = [[onnx.ValueInfoProto(name=n) for n in names if n] for names in (ins, outs)]
-    graph = onnx.helper.make_graph([proto], "host", *infos)
-    opsets = [onnx.helper.make_opsetid(node.domain, node.opset)]
-    if node.domain:  # functions of other domains are written in operators of the default one
-        opsets.append(onnx.helper.make_opsetid("", onnx.defs.onnx_opset_version()))
-    return onnx.helper.make_model(graph, opset_imports=opsets)
+            proto.attribute.append(write_attribute(name, _graph_proto(value) if isinstance(value, Graph) else value, kind))
+    return proto
+
+
+def _graph_proto(graph: Graph) -> Any:
+    """A subgraph as it is given to operators that call it themselves (FlexAttention); its nodes follow the caller's opset."""
+    onnx = require()
+    nodes = [_node_proto(n, [v.name if v else "" for v in n.inputs], [v.name if v else "" for v in n.outputs]) for n in graph.nodes]
+    infos = [[onnx.ValueInfoProto(name=v.name) for v in values] for values in (graph.inputs, graph.outputs)]
+    proto = onnx.helper.make_graph(nodes, graph.name or "body", *infos)
+    for value in graph.constants():
+        tensor = tensor_proto(value.const)  # type: ignore[arg-type]
+        tensor.name = value.name
+        proto.initializer.append(tensor)
+    return proto
 
 
 def _brief(inputs: Sequence[Any]) -> str:

@@ -422,7 +422,7 @@ def _shape(tensor: Any, where: str) -> tuple[Dim, ...] | None:
     dims: list[Dim] = []
     for d in tensor.shape.dim:
         kind = d.WhichOneof("value")
-        dims.append(d.dim_value if kind == "dim_value" else d.dim_param or None if kind == "dim_param" else None)
+        dims.append(d.dim_value if kind == "dim_value" else d.dim_param if kind == "dim_param" and d.dim_param not in ("", "?") else None)
         if kind == "dim_value" and d.dim_value < 0:
             if d.dim_value != -1:  # some exporters write -1 for "unknown"
                 raise ModelError(f"{where} has the dimension {d.dim_value}; dimensions are at least 0")

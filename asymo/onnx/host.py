@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from asymo.errors import AsymoError, ModelError, UnsupportedOperatorError
+from asymo.graph.dtypes import number_of
 from asymo.graph.ir import Graph, Node, Value
 from asymo.onnx import require
 from asymo.onnx.attributes import tensor_proto, write_attribute
@@ -214,11 +215,14 @@ _SUCCESSORS = {"Scatter": "ScatterElements"}
 """Withdrawn operators that onnx.reference lacks, and the same operator's later name."""
 
 
-@cache
 def runs(domain: str, op: str, opset: int) -> bool:
     """Whether a host step can run the operator."""
-    if domain == "" and op in _CONTROL:
-        return True
+    return (domain == "" and op in _CONTROL) or _support(domain, op, opset) != "none"
+
+
+@cache
+def _support(domain: str, op: str, opset: int) -> str:
+    """What onnx.reference has for an operator: "none", "plain", or "typed", a function whose body depends on the types of the inputs."""
     require()
     import importlib
 
@@ -234,11 +238,11 @@ def runs(domain: str, op: str, opset: int) -> bool:
     arguments = {"evaluator_cls": ReferenceEvaluator} if domain == "" else {}
     try:
         importlib.import_module(modules[domain]).load_op(domain, _SUCCESSORS.get(op, op), opset, **arguments)
-    except RuntimeContextError:  # a function whose body depends on the types of the inputs
-        return True
+    except RuntimeContextError:
+        return "typed"
     except Exception:  # load_op raises various classes for what it does not know
-        return False
-    return True
+        return "none"
+    return "plain"
 
 
 def _reference(node: Node) -> Call:
@@ -246,14 +250,23 @@ def _reference(node: Node) -> Call:
         raise UnsupportedOperatorError(node.where, node.op, node.domain, node.opset)
     from onnx.reference import ReferenceEvaluator
 
-    session = ReferenceEvaluator(_model_proto(node))
     names = [None if v is None else f"x{i}" for i, v in enumerate(node.inputs)]
     captured = [v.name for sub in node.attrs.values() if isinstance(sub, Graph) for v in sub.captures]
+    sessions: dict[tuple[Any, ...], Any] = {}
+    is_typed = _support(node.domain, node.op, node.opset) == "typed"
+    if not is_typed:
+        sessions[()] = ReferenceEvaluator(_model_proto(node))
+
+    def session(inputs: Sequence[Any]) -> Any:
+        types = tuple(None if x is None else (x.dtype, x.shape) for x in inputs) if is_typed else ()
+        if types not in sessions:
+            sessions[types] = ReferenceEvaluator(_model_proto(node, types))
+        return sessions[types]
 
     def call(inputs: Sequence[Any], bodies: list[Body]) -> Sequence[Any]:
         feeds = {name: x for name, x in zip(names, inputs, strict=True) if name is not None}
         feeds.update(zip(captured, (x for body in bodies for x in body.captured), strict=True))
-        results = iter(session.run(None, feeds))
+        results = iter(session(inputs).run(None, feeds))
         return [None if v is None else _plain(next(results)) for v in node.outputs]
 
     return call
@@ -264,15 +277,17 @@ def _plain(result: Any) -> Any:
     return result.astype(object) if isinstance(result, np.ndarray) and result.dtype.kind in "US" else result
 
 
-def _model_proto(node: Node) -> Any:
+def _model_proto(node: Node, types: Sequence[tuple[np.dtype, tuple[int, ...]] | None] = ()) -> Any:
     """A model of this one node, inputs x0, x1, ... and outputs y0, y1, ...; what its subgraphs capture is input too, by its own name."""
     onnx = require()
     ins = ["" if v is None else f"x{i}" for i, v in enumerate(node.inputs)]
     outs = ["" if v is None else f"y{i}" for i, v in enumerate(node.outputs)]
-    proto = _node_proto(node, ins, outs)
     captured = [v.name for sub in node.attrs.values() if isinstance(sub, Graph) for v in sub.captures]
     infos = [[onnx.ValueInfoProto(name=n) for n in dict.fromkeys(names) if n] for names in ([*ins, *captured], outs)]
-    graph = onnx.helper.make_graph([proto], "host", *infos)
+    graph = onnx.helper.make_graph([_node_proto(node, ins, outs)], "host", *infos)
+    for name, type in zip(ins, types, strict=False):
+        if name and type is not None:
+            graph.value_info.append(onnx.helper.make_tensor_value_info(name, number_of(type[0]), type[1]))
     opsets = [onnx.helper.make_opsetid(node.domain, node.opset)]
     if node.domain:  # functions of other domains are written in operators of the default one
         opsets.append(onnx.helper.make_opsetid("", onnx.defs.onnx_opset_version()))

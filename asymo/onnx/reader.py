@@ -8,7 +8,6 @@ ModelError that names the node or tensor.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,11 +45,11 @@ class NodeArg:
 
 @dataclass(frozen=True)
 class ModelMeta:
-    """What a model says of itself. `overridable`: initialisers that are also declared as inputs; they are constants unless named to `read`."""
+    """What a model says of itself. `overridable`: names of initialisers that are also declared as inputs; they are constants here."""
 
     inputs: tuple[NodeArg, ...]
     outputs: tuple[NodeArg, ...]
-    overridable: tuple[NodeArg, ...] = ()
+    overridable: tuple[str, ...] = ()
     producer_name: str = ""
     producer_version: str = ""
     domain: str = ""
@@ -63,17 +62,15 @@ class ModelMeta:
 
 
 class Model(NamedTuple):
-    """What `read` returns. `defaults`: the elements of those graph inputs that are initialisers at the same time."""
+    """What `read` returns."""
 
     graph: Graph
     meta: ModelMeta
-    defaults: dict[str, np.ndarray]
 
 
-def read(model: str | os.PathLike[str] | bytes, overridable: Sequence[str] = ()) -> Model:
+def read(model: str | os.PathLike[str] | bytes) -> Model:
     """Reads an ONNX model from its path or its bytes.
 
-    overridable: names of initialisers, declared as inputs too, that the caller wants to feed; all others are constants.
     Raises ModelError (or its child UnsupportedOperatorError) when the model is broken, OSError when the file cannot be opened,
     UnsupportedError when the package `onnx` is missing."""
     proto, path = _parse(model)
@@ -82,8 +79,8 @@ def read(model: str | os.PathLike[str] | bytes, overridable: Sequence[str] = ())
         proto = _modernise(proto, opsets[""])
         opsets = _opsets(proto)
     reader = _Reader(proto, opsets, ExternalData(path))
-    graph, defaults = reader.main_graph(proto.graph, set(overridable))
-    return Model(graph, reader.meta(graph), defaults)
+    graph = reader.main_graph(proto.graph)
+    return Model(graph, reader.meta(graph))
 
 
 def _parse(model: str | os.PathLike[str] | bytes) -> tuple[Any, Path | None]:
@@ -189,21 +186,16 @@ class _Reader:
         self._functions = {(_domain(f.domain), f.name): f for f in proto.functions}
         self._names: set[str] = set()
         self._n_nodes = 0
-        self._overridable: list[NodeArg] = []
+        self._overridable: list[str] = []
         self._newest = require().defs.onnx_opset_version()
 
     # ---- graphs
 
-    def main_graph(self, proto: Any, overridable: set[str]) -> tuple[Graph, dict[str, np.ndarray]]:
+    def main_graph(self, proto: Any) -> Graph:
         initialisers = self._initialisers(proto)
-        declared = [v.name for v in proto.input]
-        if missing := overridable - (set(declared) & set(initialisers)):
-            raise ModelError(f"{sorted(missing)} are not initialisers that the model declares as inputs, so they cannot be fed")
-        defaults = {name: initialisers.pop(name) for name in overridable}
-        self._overridable = [_node_arg(v) for v in proto.input if v.name in initialisers]
+        self._overridable = [v.name for v in proto.input if v.name in initialisers]
         self._names.update(v.name for v in (*proto.input, *proto.output))
-        graph = self._graph(proto, _Scope(), _Frame(self._opsets), initialisers, keep_names=True)
-        return graph, defaults
+        return self._graph(proto, _Scope(), _Frame(self._opsets), initialisers, keep_names=True)
 
     def _graph(self, proto: Any, scope: _Scope, frame: _Frame, initialisers: dict[str, np.ndarray], keep_names: bool = False) -> Graph:
         """keep_names: the names of inputs and outputs are the model's interface."""

@@ -1,0 +1,15 @@
+"""python -m benchmarks.models.fetch [NAME ...]: builds and downloads the models (all by default) into .cache/models."""
+
+import sys
+
+from benchmarks import models
+
+
+def main() -> None:
+    for name in sys.argv[1:] or models.FIXED + models.REAL:
+        file = models.path(name)
+        print(f"{name:24s} {file.stat().st_size / 1e6:8.2f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -123,8 +123,9 @@ def expression(node: Node) -> tuple[list[Value], list[Instruction], Operand] | N
             values.append(value)
     c = Code(len(values))
     if isinstance(op, Eltwise):
+        out = node.attrs["out"]
         where = c.splice(node.attrs["code"], operands)  # type: ignore[arg-type]
-        result: Operand | None = where[node.attrs["out"]]
+        result: Operand | None = where[out] if isinstance(out, int) else out
     else:
         result = op.code(node, c, operands)
     return None if result is None else (values, c.body, result)

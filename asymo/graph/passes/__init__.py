@@ -18,6 +18,9 @@ from asymo.graph.passes import (
     eliminate_identity,
     fold_affine,
     fold_constants,
+    layout,
+    merge_eltwise,
+    specialise,
     split_batchnorm,
 )
 
@@ -32,5 +35,8 @@ PLAN: tuple[ModuleType, ...] = (
     eliminate_identity,
     fold_affine,
     split_batchnorm,
+    specialise,
+    layout,
+    merge_eltwise,
     eliminate_dead,
 )

@@ -20,6 +20,7 @@ from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph import passes
 from asymo.graph.ir import Graph, TensorType
 from asymo.onnx import host, reader
+from asymo.onnx.reader import ModelMeta, NodeArg
 from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
 from asymo.runtime.iobinding import IOBinding, OrtValue
@@ -59,15 +60,6 @@ class SessionOptions:
 
     def get_session_config_entry(self, key: str) -> str:
         return self._config[key]
-
-
-@dataclass(frozen=True)
-class NodeArg:
-    """An input or output as declared: name, shape (int, str for a symbolic dimension, None), type such as "tensor(float)"."""
-
-    name: str
-    shape: list[int | str | None]
-    type: str
 
 
 _pools: WeakValueDictionary[tuple[Any, ...], Pool] = WeakValueDictionary()
@@ -138,8 +130,6 @@ class InferenceSession:
             module.run(self._graph, cache)
         self._tools = Tools(len(cpus), _pool(cpus, spin), cache, host=host.HostStep, evaluate=host.evaluate)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
-        self._inputs = [NodeArg(d.name, list(d.shape), d.type) for d in self._meta.inputs]
-        self._outputs = [NodeArg(d.name, list(d.shape), d.type) for d in self._meta.outputs]
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)
         self._output_names = tuple(d.name for d in self._meta.outputs)
@@ -153,12 +143,12 @@ class InferenceSession:
     # ---- what it is
 
     def get_inputs(self) -> list[NodeArg]:
-        return list(self._inputs)
+        return list(self._meta.inputs)
 
     def get_outputs(self) -> list[NodeArg]:
-        return list(self._outputs)
+        return list(self._meta.outputs)
 
-    def get_modelmeta(self) -> reader.ModelMeta:
+    def get_modelmeta(self) -> ModelMeta:
         return self._meta
 
     def get_providers(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,3 +124,16 @@ def per_channel(value: Value | None, rank: int, axis: int, channels: int) -> np.
     if shape[axis] == channels and array.size == channels:
         return array.reshape(channels)
     return None
+
+
+def products_above(graph: Graph, value: Value) -> Iterator[tuple[Node, list[Value], float, list[Node]]]:
+    """(top node, factors, constant, nodes) of the products that hold `value`, from the smallest one; see `factors`."""
+    top = value
+    for _ in range(3):
+        node = graph.only_user(top)
+        if not is_op(node, "Mul", "Div") or node.outputs[0] is None or (node.op == "Div" and node.inputs[0] is not top):  # type: ignore[union-attr]
+            return
+        assert node is not None
+        top = node.outputs[0]
+        found, constant, nodes = factors(top)
+        yield node, found, constant, nodes

@@ -212,18 +212,6 @@ class BatchNormalization(Operator):
             yield Example([x, scale, bias, mean, variance])
 
 
-def batchnorm_scale(eps: float) -> object:
-    """A function (scale, variance) -> what X is multiplied with."""
-    return lambda scale, var: (scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + eps)).astype(np.float32)
-
-
-def batchnorm_shift(eps: float) -> object:
-    """A function (scale, bias, mean, variance) -> what is added then."""
-    return lambda scale, bias, mean, var: (
-        bias.astype(np.float64) - mean.astype(np.float64) * scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + eps)
-    ).astype(np.float32)
-
-
 @operator("MeanVarianceNormalization")
 class MeanVarianceNormalization(Operator):
     """(X - mean) / (deviation + 1e-9), rewritten by ONNX's own definition."""

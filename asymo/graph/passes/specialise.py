@@ -18,7 +18,6 @@ from asymo.graph.ir import Graph, Node, Value
 from asymo.graph.match import emit, rewrite
 from asymo.ops import resize
 from asymo.ops.conv import transposed_geometry
-from asymo.ops.norm import batchnorm_scale, batchnorm_shift
 from asymo.ops.window import window
 from asymo.plan.lower import Cache
 
@@ -141,24 +140,17 @@ def gemm(graph: Graph, node: Node, cache: Cache) -> None:
 
 
 def batchnorm(graph: Graph, node: Node, cache: Cache) -> None:
+    """Parameters that are no constants; split_batchnorm has done the others."""
     x, *rest = node.inputs
     assert x is not None
     eps = float(node.attrs.get("epsilon", 1e-5))
     shape = (x.shape[1], *(1 for _ in x.shape[2:]))
     scale, bias, mean, var = rest
     assert scale is not None and bias is not None and mean is not None and var is not None
-    if all(v.const is not None for v in (scale, bias, mean, var)):
-        factor = cache.derive(("batchnorm scale", eps), [scale.const, var.const], batchnorm_scale(eps))  # type: ignore[list-item,arg-type]
-        shift = cache.derive(
-            ("batchnorm shift", eps), [v.const for v in (scale, bias, mean, var)], batchnorm_shift(eps)  # type: ignore[misc,arg-type]
-        )  # fmt: skip
-        f = graph.constant(factor.reshape(shape), scale.name)
-        s = graph.constant(shift.reshape(shape), bias.name)
-    else:
-        deviation = emit(graph, node, "Sqrt", [emit(graph, node, "Add", [var, scalar(graph, eps)])])
-        flat = emit(graph, node, "Div", [scale, deviation])
-        low = emit(graph, node, "Sub", [bias, emit(graph, node, "Mul", [mean, flat])])
-        f, s = (emit(graph, node, "Reshape", [v, ints(graph, shape)]) for v in (flat, low))
+    deviation = emit(graph, node, "Sqrt", [emit(graph, node, "Add", [var, scalar(graph, eps)])])
+    flat = emit(graph, node, "Div", [scale, deviation])
+    low = emit(graph, node, "Sub", [bias, emit(graph, node, "Mul", [mean, flat])])
+    f, s = (emit(graph, node, "Reshape", [v, ints(graph, shape)]) for v in (flat, low))
     rewrite(graph, node, "Add", [emit(graph, node, "Mul", [x, f]), s], {})
 
 

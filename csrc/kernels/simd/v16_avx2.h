@@ -63,6 +63,7 @@ V16_FN m16 v16_ne(v16 a, v16 b) { return (m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_NE
 V16_FN m16 m16_and(m16 a, m16 b) { return (m16){_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)}; }
 V16_FN m16 m16_or(m16 a, m16 b) { return (m16){_mm256_or_ps(a.lo, b.lo), _mm256_or_ps(a.hi, b.hi)}; }
 V16_FN m16 m16_not(m16 a) { return (m16){_mm256_xor_ps(a.lo, _mm256_castsi256_ps(_mm256_set1_epi32(-1))), _mm256_xor_ps(a.hi, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
+V16_FN int m16_any(m16 a) { return _mm256_movemask_ps(_mm256_or_ps(a.lo, a.hi)) != 0; }
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { return (v16){_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)}; }
 
 V16_FN w16 w16_from_v16(v16 a) { return (w16){_mm256_cvttps_epi32(a.lo), _mm256_cvttps_epi32(a.hi)}; }

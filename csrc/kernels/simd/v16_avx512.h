@@ -45,6 +45,7 @@ V16_FN m16 v16_ne(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ); 
 V16_FN m16 m16_and(m16 a, m16 b) { return (m16)(a & b); }
 V16_FN m16 m16_or(m16 a, m16 b) { return (m16)(a | b); }
 V16_FN m16 m16_not(m16 a) { return (m16)~a; }
+V16_FN int m16_any(m16 a) { return a != 0; }
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { return _mm512_mask_blend_ps(m, b, a); }
 
 V16_FN w16 w16_from_v16(v16 a) { return _mm512_cvttps_epi32(a); }

@@ -132,3 +132,185 @@ V16_FN v16 v16_erf(v16 x) {
     const v16 e = v16_exp_small(v16_neg(v16_fma(t, b, b)));
     return v16_select(v16_lt(a, v16_set1(0.9375f)), near, v16_copysign(v16_sub(one, e), x));
 }
+
+/* x^y with every special case of C's pow, 2 ULP. log |x| = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), as the sum of two floats:
+ * q = 2 s has its rest from the remainder of the division, 2 atanh(s) = q + q^3 p(q^2), poly 2^-35. */
+V16_FN v16 v16_pow(v16 x, v16 y) {
+    const v16 zero = v16_zero(), one = v16_set1(1.0f), inf = v16_set1(__builtin_inff()), nan = v16_set1(__builtin_nanf(""));
+    const v16 a = v16_abs(x);
+    v16 e;
+    const v16 m = v16_split(a, &e);
+    const v16 d = v16_add(m, one), d_rest = v16_sub(m, v16_sub(d, one)), u = v16_sub(m, one), u2 = v16_add(u, u);
+    const v16 q = v16_div(u2, d);
+    const v16 q_rest = v16_div(v16_sub(v16_fma(v16_neg(q), d, u2), v16_mul(q, d_rest)), d);
+    const v16 s = v16_mul(q, q), p = V16_POLY(s, 0x1.555554p-4f, 0x1.999c1cp-7f, 0x1.23d79ap-9f, 0x1.f09400p-12f);
+    const v16 high = v16_mul(e, v16_set1(0x1.62e400p-1f)), sum = v16_add(high, q), sum_rest = v16_add(v16_sub(high, sum), q);
+    const v16 low = v16_add(sum_rest, v16_fma(e, v16_set1(0x1.7f7d1cp-20f), v16_fma(v16_mul(s, q), p, q_rest)));
+    v16 log = v16_add(sum, low), log_rest = v16_add(v16_sub(sum, log), low);
+    const m16 finite = m16_and(v16_lt(zero, a), v16_lt(a, inf));
+    log_rest = v16_select(finite, log_rest, zero);
+    log = v16_select(finite, log, v16_select(v16_eq(a, zero), v16_neg(inf), a));
+
+    const v16 t = v16_mul(y, log), t_rest = v16_fma(y, log_rest, v16_fma(y, log, v16_neg(t)));
+    v16 z = v16_exp_sum(t, v16_select(v16_lt(v16_abs(t), v16_set1(110.0f)), t_rest, zero));
+
+    const v16 half = v16_mul(y, v16_set1(0.5f));
+    const m16 whole = v16_eq(v16_trunc(y), y), odd = m16_and(whole, v16_ne(v16_trunc(half), half));
+    z = v16_select(odd, v16_copysign(z, x), z);
+    z = v16_select(m16_and(m16_and(v16_lt(x, zero), finite), m16_not(whole)), nan, z);
+    const m16 minus_one = m16_and(v16_eq(a, one), v16_eq(v16_abs(y), inf));
+    return v16_select(m16_or(m16_or(v16_eq(y, zero), v16_eq(x, one)), minus_one), one, z);
+}
+
+/* Scalar reduction of one large x: quadrant of x, and *r = the rest in -pi/4..pi/4 (inf and NaN: NaN). x = m 2^k with whole m of 24 bits;
+ * of 2/pi only the 96 bits from bit k - 1 on matter, the ones above make multiples of 4. (Payne and Hanek.) */
+static inline int32_t v16_quadrant_large(float x, float *r) {
+    static const uint32_t two_over_pi[8] = {0, 0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab};
+    union { float f; uint32_t u; } in = {x};
+    const int32_t exponent = (int32_t)(in.u >> 23 & 0xff);
+    if (exponent == 0xff) {
+        *r = __builtin_nanf("");
+        return 0;
+    }
+    const uint32_t m = (in.u & 0x7fffff) | 0x800000;
+    const int32_t first = exponent - 127 - 23 - 2 + 32, word = first >> 5, shift = first & 31;
+    const unsigned __int128 bits = (unsigned __int128)((uint64_t)two_over_pi[word] << 32 | two_over_pi[word + 1]) << 64 |
+                                   ((uint64_t)two_over_pi[word + 2] << 32 | two_over_pi[word + 3]);
+    const unsigned __int128 product = m * (bits << shift >> 32);
+    const int64_t fraction = (int64_t)(uint64_t)(product >> 30);
+    const int32_t quadrant = (int32_t)(product >> 94 & 3) + (fraction < 0);
+    const float rest = (float)((double)fraction * 0x1.921fb54442d18p-64);
+    *r = in.u >> 31 ? -rest : rest;
+    return in.u >> 31 ? -quadrant : quadrant;
+}
+
+/* x = n pi/2 + *r. Up to 2^12 by three parts of pi/2 (Cody and Waite), above lane by lane. */
+V16_FN w16 v16_quadrant(v16 x, v16 *r) {
+    const v16 shift = v16_set1(0x1.8p23f), t = v16_fma(x, v16_set1(0x1.45f306p-1f), shift), n = v16_sub(t, shift);
+    const v16 a = v16_fma(n, v16_set1(-0x1.921fb6p0f), x), b = v16_fma(n, v16_set1(0x1.777a5cp-25f), a);
+    const v16 b_rest = v16_fma(n, v16_set1(0x1.777a5cp-25f), v16_sub(a, b));
+    *r = v16_add(b, v16_fma(n, v16_set1(0x1.ee59dap-50f), b_rest));
+    w16 quadrant = w16_sub(w16_bits(t), w16_bits(shift));
+    const v16 limit = v16_set1(0x1p12f), size = v16_abs(x);
+    if (m16_any(m16_not(v16_le(size, limit)))) {
+        float xs[16], rs[16];
+        int32_t qs[16];
+        v16_store(xs, x);
+        v16_store(rs, *r);
+        w16_store(qs, quadrant);
+        for (int i = 0; i < 16; i++)
+            if (!(xs[i] <= 0x1p12f && xs[i] >= -0x1p12f)) qs[i] = v16_quadrant_large(xs[i], &rs[i]);
+        *r = v16_load(rs);
+        quadrant = w16_load(qs);
+    }
+    return quadrant;
+}
+
+/* sin of quadrant + r: r + r^3 q(r^2), poly 2^-32, or cos: 1 - r^2 / 2 + r^4 q(r^2), poly 2^-33 */
+V16_FN v16 v16_sin_quadrant(w16 quadrant, v16 r) {
+    const v16 s = v16_mul(r, r);
+    const v16 sine = v16_fma(v16_mul(s, V16_POLY(s, -0x1.555556p-3f, 0x1.111172p-7f, -0x1.a0573cp-13f, 0x1.7ba6b8p-19f)), r, r);
+    const v16 cosine = V16_POLY(s, 1.0f, -0.5f, 0x1.55554ap-5f, -0x1.6c0c28p-10f, 0x1.99e818p-16f);
+    const m16 even = v16_eq(v16_from_w16(w16_and(quadrant, w16_set1(1))), v16_zero());
+    const w16 sign = w16_shl(w16_and(quadrant, w16_set1(2)), 30);
+    const v16 y = v16_select(even, sine, cosine);
+    return v16_bits(w16_add(w16_bits(y), sign)); /* the carry out of the sign bit is lost: this is xor */
+}
+
+/* sin(x), 2 ULP, and cos(x), 2 ULP, for every x */
+V16_FN v16 v16_sin(v16 x) {
+    v16 r;
+    const w16 quadrant = v16_quadrant(x, &r);
+    return v16_select(v16_eq(x, v16_zero()), x, v16_sin_quadrant(quadrant, r));
+}
+V16_FN v16 v16_cos(v16 x) {
+    v16 r;
+    const w16 quadrant = v16_quadrant(x, &r);
+    return v16_sin_quadrant(w16_add(quadrant, w16_set1(1)), r);
+}
+
+/* tan(x), 4 ULP */
+V16_FN v16 v16_tan(v16 x) { return v16_div(v16_sin(x), v16_cos(x)); }
+
+/* atan(x), 2 ULP: x + x^3 q(x^2), poly 2^-31, of |x| or 1 / |x| */
+V16_FN v16 v16_atan(v16 x) {
+    const v16 one = v16_set1(1.0f), a = v16_abs(x);
+    const m16 far = v16_lt(one, a);
+    const v16 t = v16_select(far, v16_div(one, a), a), s = v16_mul(t, t);
+    const v16 q = V16_POLY(s, -0x1.555552p-2f, 0x1.99981ap-3f, -0x1.2475f8p-3f, 0x1.c50efap-4f, -0x1.69498ap-4f, 0x1.14f14ep-4f,
+                           -0x1.703844p-5f, 0x1.74b164p-6f, -0x1.e5acf8p-8f, 0x1.28a22ep-10f);
+    const v16 y = v16_fma(v16_mul(s, q), t, t);
+    return v16_copysign(v16_select(far, v16_sub(v16_set1(0x1.921fb6p0f), y), y), x);
+}
+
+/* asin(t) for 0 <= t <= 1/2: t + t^3 q(t^2), poly 2^-31 */
+V16_FN v16 v16_asin_small(v16 t) {
+    const v16 s = v16_mul(t, t);
+    const v16 q = V16_POLY(s, 0x1.55554cp-3f, 0x1.33389ep-4f, 0x1.6caabap-5f, 0x1.04aef0p-5f, 0x1.d79814p-7f, 0x1.33d1a8p-5f);
+    return v16_fma(v16_mul(s, q), t, t);
+}
+
+/* asin(x), 3 ULP: above 1/2 it is pi/2 - 2 asin(sqrt((1 - |x|) / 2)) */
+V16_FN v16 v16_asin(v16 x) {
+    const v16 half = v16_set1(0.5f), a = v16_abs(x);
+    const m16 near = v16_lt(a, half);
+    const v16 y = v16_asin_small(v16_select(near, a, v16_sqrt(v16_mul(half, v16_sub(v16_set1(1.0f), a)))));
+    return v16_copysign(v16_select(near, y, v16_fma(v16_set1(-2.0f), y, v16_set1(0x1.921fb6p0f))), x);
+}
+
+/* acos(x), 3 ULP */
+V16_FN v16 v16_acos(v16 x) {
+    const v16 half = v16_set1(0.5f), a = v16_abs(x);
+    const m16 near = v16_lt(a, half);
+    const v16 y = v16_asin_small(v16_select(near, a, v16_sqrt(v16_mul(half, v16_sub(v16_set1(1.0f), a)))));
+    const v16 from_edge = v16_add(y, y);
+    const v16 far = v16_select(v16_lt(x, v16_zero()), v16_sub(v16_set1(0x1.921fb6p1f), from_edge), from_edge);
+    const v16 centre = v16_sub(v16_set1(0x1.921fb6p0f), v16_sub(v16_copysign(y, x), v16_set1(-0x1.777a5cp-25f)));
+    return v16_select(near, centre, far);
+}
+
+/* log(1 + x), 3 ULP: x log(w) / (w - 1) with w = 1 + x rounded */
+V16_FN v16 v16_log1p(v16 x) {
+    const v16 one = v16_set1(1.0f), w = v16_add(one, x), v = v16_sub(w, one);
+    const v16 y = v16_mul(v16_log(w), v16_div(x, v));
+    return v16_select(v16_eq(v, v16_zero()), x, v16_select(v16_lt(w, v16_set1(__builtin_inff())), y, w));
+}
+
+/* sinh(x), 4 ULP: from expm1 below 1, else exp(|x| / 2)^2 / 2 -+ its inverse, which overflows only when the result does */
+V16_FN v16 v16_sinh(v16 x) {
+    const v16 one = v16_set1(1.0f), half = v16_set1(0.5f), a = v16_abs(x);
+    const v16 t = v16_expm1(v16_min(one, a)), near = v16_mul(half, v16_add(t, v16_div(t, v16_add(t, one))));
+    const v16 h = v16_exp(v16_mul(half, a));
+    const v16 far = v16_sub(v16_mul(v16_mul(half, h), h), v16_div(v16_div(half, h), h));
+    return v16_copysign(v16_select(v16_lt(a, one), near, far), x);
+}
+
+/* cosh(x), 4 ULP */
+V16_FN v16 v16_cosh(v16 x) {
+    const v16 half = v16_set1(0.5f), h = v16_exp(v16_mul(half, v16_abs(x)));
+    return v16_add(v16_mul(v16_mul(half, h), h), v16_div(v16_div(half, h), h));
+}
+
+/* log(2 x) for large x */
+V16_FN v16 v16_log_twice(v16 x) { return v16_add(v16_log(x), v16_set1(0x1.62e430p-1f)); }
+
+/* asinh(x), 4 ULP: log(1 + a + a^2 / (1 + sqrt(a^2 + 1))) */
+V16_FN v16 v16_asinh(v16 x) {
+    const v16 one = v16_set1(1.0f), a = v16_abs(x), s = v16_mul(a, a);
+    const v16 y = v16_log1p(v16_add(a, v16_div(s, v16_add(one, v16_sqrt(v16_add(s, one))))));
+    return v16_copysign(v16_select(v16_lt(a, v16_set1(0x1p20f)), y, v16_log_twice(a)), x);
+}
+
+/* acosh(x), 4 ULP: log(1 + t + sqrt(2 t + t^2)), t = x - 1 */
+V16_FN v16 v16_acosh(v16 x) {
+    const v16 t = v16_sub(x, v16_set1(1.0f));
+    const v16 y = v16_log1p(v16_add(t, v16_sqrt(v16_fma(t, t, v16_add(t, t)))));
+    const v16 real = v16_select(v16_lt(v16_set1(0x1p20f), x), v16_log_twice(x), y);
+    return v16_select(v16_lt(t, v16_zero()), v16_set1(__builtin_nanf("")), real);
+}
+
+/* atanh(x), 4 ULP: log(1 + 2 a / (1 - a)) / 2 */
+V16_FN v16 v16_atanh(v16 x) {
+    const v16 one = v16_set1(1.0f), a = v16_abs(x);
+    return v16_copysign(v16_mul(v16_set1(0.5f), v16_log1p(v16_div(v16_add(a, a), v16_sub(one, a)))), x);
+}

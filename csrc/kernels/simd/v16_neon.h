@@ -58,6 +58,7 @@ V16_FN m16 v16_ne(v16 a, v16 b) { V16_QUADS(m16, vmvnq_u32(vceqq_f32(a.q[i], b.q
 V16_FN m16 m16_and(m16 a, m16 b) { V16_QUADS(m16, vandq_u32(a.q[i], b.q[i])) }
 V16_FN m16 m16_or(m16 a, m16 b) { V16_QUADS(m16, vorrq_u32(a.q[i], b.q[i])) }
 V16_FN m16 m16_not(m16 a) { V16_QUADS(m16, vmvnq_u32(a.q[i])) }
+V16_FN int m16_any(m16 a) { return vmaxvq_u32(vorrq_u32(vorrq_u32(a.q[0], a.q[1]), vorrq_u32(a.q[2], a.q[3]))) != 0; }
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { V16_QUADS(v16, vbslq_f32(m.q[i], a.q[i], b.q[i])) }
 
 V16_FN w16 w16_from_v16(v16 a) { V16_QUADS(w16, vcvtq_s32_f32(a.q[i])) }

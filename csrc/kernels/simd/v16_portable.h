@@ -53,6 +53,11 @@ V16_FN m16 v16_ne(v16 a, v16 b) { V16_EACH(m16, a.x[i] != b.x[i]) }
 V16_FN m16 m16_and(m16 a, m16 b) { V16_EACH(m16, a.x[i] & b.x[i]) }
 V16_FN m16 m16_or(m16 a, m16 b) { V16_EACH(m16, a.x[i] | b.x[i]) }
 V16_FN m16 m16_not(m16 a) { V16_EACH(m16, !a.x[i]) }
+V16_FN int m16_any(m16 a) {
+    int any = 0;
+    for (int i = 0; i < 16; i++) any |= a.x[i];
+    return any;
+}
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { V16_EACH(v16, m.x[i] ? a.x[i] : b.x[i]) }
 
 /* ---- integers and bits. w16_from_v16: the value must be whole and inside int32 */

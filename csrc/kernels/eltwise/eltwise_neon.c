@@ -1,0 +1,2 @@
+#define ASYMO_VEC_NEON
+#include "eltwise_body.h"

@@ -1,0 +1,2 @@
+#define ASYMO_VEC_PORTABLE
+#include "eltwise_body.h"

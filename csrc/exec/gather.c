@@ -17,6 +17,11 @@ void asymo_gather_run(const asymo_gather_args *args, void *const *op, int64_t be
     const int64_t bytes = args->inner_bytes;
     const char *x = op[0];
     char *y = op[2];
+    if (args->axis == 0) { /* nothing to take: every index is out of range */
+        if (worker->error) *worker->error = 1;
+        memset(y + begin * bytes, 0, (size_t)((end - begin) * bytes));
+        return;
+    }
     int64_t o = begin / args->count, i = begin % args->count;
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t at = args->index_type == ASYMO_I64 ? ((const int64_t *)op[1])[i] : ((const int32_t *)op[1])[i];

@@ -62,7 +62,8 @@ def test_permutations(size: int, axes: tuple[int, ...], unit_rows: int, isa: str
 @pytest.mark.parametrize("size", DTYPES)
 def test_any_strides(size: int) -> None:
     x = numbers((6, 10, 14), size)
-    for source in (x[::2, ::-1, 1::3], x[::-1, 3:4, ::-2], np.broadcast_to(x[:, :1, :], (6, 10, 14)), np.broadcast_to(x[:, :, :1], x.shape), x[2], x[1, 3], x[1, 2, 3]):
+    repeated = [np.broadcast_to(x[:, :1, :], x.shape), np.broadcast_to(x[:, :, :1], x.shape)]
+    for source in (x[::2, ::-1, 1::3], x[::-1, 3:4, ::-2], *repeated, x[2], x[1, 3]):
         base = np.zeros(tuple(2 * n + 1 for n in source.shape), DTYPES[size])
         target = base[tuple(slice(1, None, 2) for _ in source.shape)]
         copy(source, target, unit_rows=2)
@@ -77,6 +78,12 @@ def test_any_strides(size: int) -> None:
 def test_nothing_to_copy(shape: tuple[int, ...]) -> None:
     y = np.zeros(shape, np.float32)
     copy(np.zeros(shape, np.float32), y)
+
+
+def test_no_dimension() -> None:
+    y = np.zeros((), np.float32)
+    copy(np.array(7, np.float32), y)
+    assert y == 7
 
 
 def test_eight_dimensions() -> None:

@@ -1,14 +1,137 @@
-#include <stdlib.h>
+/* winograd.c: 3x3 convolution by F(tile x tile, 3x3): transform the inputs of some tiles, multiply, transform back.
+ *
+ * The scratch of a unit (T = tile + 2, unit = unit_tiles):
+ *
+ *   pointer tables of the GEMM
+ *   V  [T T][unit][ld(c)]          the whole unit, all input channels
+ *   M  [T T][unit][ld(n block)]    one block of output channels at a time: GEMMs, then the output transform
+ *
+ * A leading dimension is whole cache lines and one line more, so that rows do not alias in L1. */
+#include "../kernels/winograd/winograd.h"
 
-#include "step.h"
+#include <math.h>
+
+#include "../kernels/eltwise/act.h"
+#include "gemm_block.h"
 
 int64_t asymo_winograd_units(const asymo_winograd_args *args);
 int64_t asymo_winograd_scratch(const asymo_winograd_args *args);
 void asymo_winograd_run(const asymo_winograd_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
 
-int64_t asymo_winograd_units(const asymo_winograd_args *args) { (void)args; abort(); }
-int64_t asymo_winograd_scratch(const asymo_winograd_args *args) { (void)args; abort(); }
-void asymo_winograd_run(const asymo_winograd_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
-    (void)args; (void)op; (void)begin; (void)end; (void)worker;
-    abort();
+enum { N_BLOCK = 128 }; /* a multiple of every nr */
+
+static int64_t leading(int64_t channels) { return asymo_round_up(channels, 16) + 16; }
+
+static int64_t tiles_of(const asymo_winograd_args *a) {
+    return a->batch * asymo_ceil_div(a->out[0], a->tile) * asymo_ceil_div(a->out[1], a->tile);
+}
+
+int64_t asymo_winograd_units(const asymo_winograd_args *args) { return asymo_ceil_div(tiles_of(args), args->unit_tiles); }
+
+/* Floats of V and of M for one tile. */
+static int64_t v_floats(int64_t tile, int64_t c) { return (tile + 2) * (tile + 2) * leading(c); }
+static int64_t m_floats(int64_t tile, int64_t n) { return (tile + 2) * (tile + 2) * leading(ASYMO_MIN(n, N_BLOCK)); }
+
+int64_t asymo_winograd_scratch(const asymo_winograd_args *args) {
+    const int64_t floats = v_floats(args->tile, args->c) + m_floats(args->tile, args->n);
+    return asymo_gemm_rows_bytes(1) + args->unit_tiles * floats * (int64_t)sizeof(float);
+}
+
+/* Where tile i lies: its image, and its first output row and column. */
+typedef struct {
+    int64_t b, row, column;
+} place;
+
+static place place_of(const asymo_winograd_args *a, int64_t i) {
+    const int64_t across = asymo_ceil_div(a->out[1], a->tile), down = asymo_ceil_div(a->out[0], a->tile);
+    return (place){i / across / down, i / across % down * a->tile, i % across * a->tile};
+}
+
+static void transform_input(const asymo_winograd_args *a, const float *x, int64_t i, float *v, int64_t v_step) {
+    const place at = place_of(a, i);
+    const int64_t row = at.row - a->pad[0], column = at.column - a->pad[1], T = a->tile + 2;
+    const asymo_winograd_patch patch = {
+        .x = x + at.b * a->x_batch + row * a->x_stride[0] + column * a->x_stride[1],
+        .row = a->x_stride[0],
+        .pixel = a->x_stride[1],
+        .top = ASYMO_MAX(0, -row),
+        .bottom = ASYMO_MIN(T, a->in[0] - row),
+        .left = ASYMO_MAX(0, -column),
+        .right = ASYMO_MIN(T, a->in[1] - column),
+        .channels = a->c,
+        .v = v,
+        .v_step = v_step,
+    };
+    ASYMO_PICK(asymo_winograd_input)(a->tile, &patch);
+}
+
+/* Channels [n0, n0 + n) of tile i. */
+static void transform_output(const asymo_winograd_args *a, void *const *op, int64_t i, const float *m, int64_t m_step, int64_t n0, int64_t n) {
+    const float *bias = op[2], *r = op[3], *slope = op[4];
+    const place at = place_of(a, i);
+    const int is_clip = a->act == ASYMO_ACT_CLIP;
+    const asymo_winograd_tile out = {
+        .m = m,
+        .m_step = m_step,
+        .rows = ASYMO_MIN(a->tile, a->out[0] - at.row),
+        .columns = ASYMO_MIN(a->tile, a->out[1] - at.column),
+        .channels = n,
+        .bias = bias == NULL ? NULL : bias + n0,
+        .r = r == NULL ? NULL : r + at.b * a->r_batch + at.row * a->r_stride[0] + at.column * a->r_stride[1] + n0,
+        .y = (float *)op[5] + at.b * a->y_batch + at.row * a->y_stride[0] + at.column * a->y_stride[1] + n0,
+        .y_row = a->y_stride[0],
+        .y_pixel = a->y_stride[1],
+        .r_row = a->r_stride[0],
+        .r_pixel = a->r_stride[1],
+        .lo = is_clip ? (float)a->p : -INFINITY,
+        .hi = is_clip ? (float)a->q : INFINITY,
+    };
+    ASYMO_PICK(asymo_winograd_output)(a->tile, &out);
+    asymo_act_fn *act = asymo_act_for(a->act);
+    for (int64_t row = 0; act != NULL && row < out.rows; row++)
+        act(a->act, out.columns, n, out.y + row * out.y_row, out.y_pixel, slope == NULL ? NULL : slope + n0, (float)a->p, (float)a->q);
+}
+
+/* M[tiles, n] = V[tiles, c] U, all of one xi. */
+static void multiply(const asymo_gemm_table_row *kernel, asymo_gemm_rows rows, int64_t tiles, int64_t c, int64_t n, const float *v,
+                     const float *u, float *m) {
+    asymo_gemm_block block = {.n = n, .taps = 1, .run = c, .rows = {rows.a, NULL, rows.c}, .b = u};
+    for (int64_t i = 0; i < tiles; i += block.m) {
+        block.m = ASYMO_MIN(asymo_gemm_strip(kernel), tiles - i);
+        for (int64_t j = 0; j < block.m; j++) {
+            rows.a[j] = v + (i + j) * leading(c);
+            rows.c[j] = m + (i + j) * leading(n);
+        }
+        asymo_gemm_block_run(kernel, &block);
+    }
+}
+
+void asymo_winograd_run(const asymo_winograd_args *a, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
+    const asymo_gemm_table_row *kernel = asymo_gemm_row_for(worker->core_kind);
+    const asymo_gemm_rows rows = asymo_gemm_rows_in(worker->scratch);
+    const int64_t products = (a->tile + 2) * (a->tile + 2), v_step = a->unit_tiles * leading(a->c);
+    const int64_t packed = asymo_gemm_packed_size(a->c, a->n);
+    float *v = (float *)((char *)worker->scratch + asymo_gemm_rows_bytes(1)), *m = v + products * v_step;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t first = unit * a->unit_tiles, tiles = ASYMO_MIN(a->unit_tiles, tiles_of(a) - first);
+        for (int64_t i = 0; i < tiles; i++) transform_input(a, op[0], first + i, v + i * leading(a->c), v_step);
+        for (int64_t n0 = 0; n0 < a->n; n0 += N_BLOCK) {
+            const int64_t n = ASYMO_MIN(N_BLOCK, a->n - n0), m_step = a->unit_tiles * leading(n);
+            for (int64_t xi = 0; xi < products; xi++)
+                multiply(kernel, rows, tiles, a->c, n, v + xi * v_step, (const float *)op[1] + xi * packed + n0 * a->c, m + xi * m_step);
+            for (int64_t i = 0; i < tiles; i++) transform_output(a, op, first + i, m + i * leading(n), m_step, n0, n);
+        }
+    }
+}
+
+/* As many tiles as keep V and M within half of a common L2 (1 MiB), but two tiles of rows of the micro-kernel at least, because a unit
+ * reads all of U once; and not so many that a worker gets less than two units. */
+int64_t asymo_winograd_unit_tiles(int64_t tile, int64_t c, int64_t n, int64_t out_h, int64_t out_w, int64_t batch, int64_t workers) {
+    enum { SCRATCH_FLOATS = 128 * 1024, UNITS_PER_WORKER = 2 };
+    int64_t mr, nr, kr;
+    asymo_gemm_geometry(&mr, &nr, &kr);
+    const int64_t tiles = batch * asymo_ceil_div(out_h, tile) * asymo_ceil_div(out_w, tile);
+    const int64_t fits = SCRATCH_FLOATS / (v_floats(tile, c) + m_floats(tile, n)) / mr * mr;
+    const int64_t share = asymo_round_up(asymo_ceil_div(tiles, UNITS_PER_WORKER * workers), mr);
+    return ASYMO_MAX(1, ASYMO_MIN(tiles, ASYMO_MIN(share, ASYMO_MAX(fits, 2 * mr))));
 }

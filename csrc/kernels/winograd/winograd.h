@@ -1,0 +1,39 @@
+/* winograd.h: the transforms of F(tile x tile, 3x3), tile 2 or 4. T = tile + 2. docs/kernels-conv.md derives the matrices.
+ *
+ *   y = A' ((G g G') . (B' d B)) A        d: T x T inputs, g: 3 x 3 weights, y: tile x tile outputs, . sums over input channels
+ *
+ * Points: 0, +-1, inf for tile 2; 0, +-3/4, +-3/2, inf for tile 4: every number in B and A is exact in binary, and the error is a
+ * fifth of that of the usual +-1, +-2.
+ *
+ *   weights  once, in double, rounded once:  U[xi = i T + j][c][n], each U[xi] packed as a B of the GEMM (pack.c)
+ *   input    V[xi][tile][c] of the patch whose cell (0, 0) lies at x: columns are transformed first, then rows
+ *   (GEMM)   M[xi][tile][n] = V[xi] U[xi], one accumulator in ascending c
+ *   output   y = min(max((A' M A + bias) + r, lo), hi): columns first, then rows
+ *
+ * input and output work on one tile, vector over channels. Strides in elements, nothing aligned; y may be r. Cells of the patch outside
+ * [top, bottom) x [left, right) are zero and not read; outputs beyond rows x columns are not written. */
+#pragma once
+
+#include "../../common/cpu.h"
+
+typedef struct {
+    const float *x;
+    int64_t row, pixel; /* strides of x */
+    int64_t top, bottom, left, right;
+    int64_t channels;
+    float *v;
+    int64_t v_step; /* from V[xi] to V[xi + 1] */
+} asymo_winograd_patch;
+
+typedef struct {
+    const float *m;
+    int64_t m_step;
+    int64_t rows, columns, channels;
+    const float *bias, *r; /* NULL: none */
+    float *y;
+    int64_t y_row, y_pixel, r_row, r_pixel;
+    float lo, hi;
+} asymo_winograd_tile;
+
+ASYMO_DECLARE(void, asymo_winograd_input, (int64_t tile, const asymo_winograd_patch *patch));
+ASYMO_DECLARE(void, asymo_winograd_output, (int64_t tile, const asymo_winograd_tile *out));

@@ -1,0 +1,2 @@
+#define ASYMO_VEC_AVX512
+#include "winograd_body.h"

@@ -1,0 +1,2 @@
+#define ASYMO_VEC_NEON
+#include "winograd_body.h"

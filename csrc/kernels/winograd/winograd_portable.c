@@ -1,0 +1,2 @@
+#define ASYMO_VEC_PORTABLE
+#include "winograd_body.h"

@@ -52,8 +52,6 @@ void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int
         asymo_gemm_pack_panel(k, ASYMO_MIN(nr, n - j), nr, b + j * n_stride, k_stride, n_stride, packed);
 }
 
-int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n) { (void)tile; (void)c; (void)n; abort(); }
-void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, float *packed) { (void)tile; (void)c; (void)n; (void)w; (void)packed; abort(); }
 int64_t asymo_rnn_packed_size(int64_t cell, int64_t hidden) { (void)cell; (void)hidden; abort(); }
 void asymo_rnn_pack(int64_t cell, int64_t hidden, const float *r, float *packed) { (void)cell; (void)hidden; (void)r; (void)packed; abort(); }
 int64_t asymo_rnn_state_bytes(int64_t cell, int64_t batch, int64_t hidden) { (void)cell; (void)batch; (void)hidden; abort(); }

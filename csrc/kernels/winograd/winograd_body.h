@@ -90,7 +90,8 @@ V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t
     for (int64_t i = 0; i < out->rows; i++) {
         v16 y[4];
         output_line(tile, half[i], y);
-        for (int64_t j = 0; j < out->columns; j++) {
+        UNROLL for (int j = 0; j < tile; j++) {
+            if (j >= out->columns) break;
             v16 acc = v16_add(y[j], bias);
             if (out->r != NULL) acc = v16_add(acc, load(out->r + i * out->r_row + j * out->r_pixel + c, n));
             store(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);

@@ -1,0 +1,203 @@
+"""Winograd convolution against a direct convolution in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from _guard import guarded
+from _nhwc import CANARY, Nhwc, bits, every_isa, filled, using_isa
+from _steps import run_step
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asymo._core import ffi, lib
+
+TILES = [2, 4]
+# Largest error over the largest output, measured to 512 channels: 5e-7 for tile 2, 3e-6 for tile 4. The bounds leave a factor.
+ERROR = {2: 2e-6, 4: 8e-6}
+
+
+@dataclass(frozen=True)
+class Case:
+    c: int
+    n: int
+    size: tuple[int, int] = (9, 11)
+    pad: tuple[int, int] = (1, 1)
+    pad_end: tuple[int, int] = (1, 1)
+    batch: int = 1
+
+    @property
+    def out(self) -> tuple[int, int]:
+        return tuple(self.size[i] + self.pad[i] + self.pad_end[i] - 2 for i in (0, 1))
+
+
+@dataclass
+class Tensors:
+    x: np.ndarray
+    w: np.ndarray  # OIHW
+    bias: np.ndarray | None
+    r: np.ndarray | None
+
+
+def tensors(case: Case, rng: np.random.Generator, *, bias: bool = True, residual: bool = False) -> Tensors:
+    def draw(*shape: int) -> np.ndarray:
+        return rng.standard_normal(shape).astype(np.float32)
+
+    return Tensors(
+        draw(case.batch, *case.size, case.c),
+        draw(case.n, case.c, 3, 3),
+        draw(case.n) if bias else None,
+        draw(case.batch, *case.out, case.n) if residual else None,
+    )
+
+
+def expected(case: Case, t: Tensors) -> np.ndarray:
+    padded = np.pad(t.x.astype(np.float64), [(0, 0), *zip(case.pad, case.pad_end, strict=True), (0, 0)])
+    y = np.zeros((case.batch, *case.out, case.n)) + (0 if t.bias is None else t.bias)
+    for kh in range(3):
+        for kw in range(3):
+            y += padded[:, kh : kh + case.out[0], kw : kw + case.out[1]] @ t.w[:, :, kh, kw].T.astype(np.float64)
+    return y if t.r is None else y + t.r
+
+
+def packed(tile: int, w: np.ndarray) -> np.ndarray:
+    n, c = w.shape[:2]
+    result = guarded(lib.asymo_winograd_packed_size(tile, c, n))
+    w = np.ascontiguousarray(w)
+    lib.asymo_winograd_pack(tile, c, n, ffi.cast("float *", w.ctypes.data), ffi.cast("float *", result.ctypes.data))
+    return result
+
+
+def run(
+    tile: int,
+    case: Case,
+    t: Tensors,
+    *,
+    unit_tiles: int | None = None,
+    workers: int = 1,
+    pixel: int | None = None,
+    at: str = "end",
+    act: int = 0,
+    p: float = 0,
+    q: float = 0,
+    slope: np.ndarray | None = None,
+) -> np.ndarray:
+    """The step's output; fails when anything outside it changed."""
+    x, y = filled(t.x, pixel, at), Nhwc((case.batch, *case.out, case.n), pixel, gap=CANARY, at=at)
+    bias = None if t.bias is None else filled(t.bias, None, at)
+    r = None if t.r is None else filled(t.r, pixel, at)
+    args = {
+        "tile": tile,
+        "batch": case.batch,
+        "c": case.c,
+        "n": case.n,
+        "in": case.size,
+        "out": case.out,
+        "pad": case.pad,
+        "x_batch": x.strides[0],
+        "y_batch": y.strides[0],
+        "r_batch": r.strides[0] if r else 0,
+        "x_stride": x.strides[1:],
+        "y_stride": y.strides[1:],
+        "r_stride": r.strides[1:] if r else (0, 0),
+        "unit_tiles": unit_tiles or lib.asymo_winograd_unit_tiles(tile, case.c, case.n, *case.out, case.batch, workers),
+        "act": act,
+        "p": p,
+        "q": q,
+    }
+    run_step("winograd", args, [x.flat, packed(tile, t.w), bias and bias.flat, r and r.flat, slope, y.flat], workers=workers)
+    assert (y.gaps == CANARY).all()
+    return y.array.copy()
+
+
+def check(tile: int, case: Case, t: Tensors, y: np.ndarray) -> None:
+    want = expected(case, t)
+    assert np.abs(y - want).max() <= ERROR[tile] * np.abs(want).max()
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("c", [1, 3, 7, 16, 33, 100])
+@pytest.mark.parametrize("n", [1, 15, 17, 40, 130])
+def test_values(isa: str, tile: int, c: int, n: int, rng: np.random.Generator) -> None:
+    case = Case(c, n, batch=2)
+    t = tensors(case, rng)
+    check(tile, case, t, run(tile, case, t))
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("pad", [(0, 0), (1, 0), (2, 2), (3, 5)])
+def test_every_border(isa: str, tile: int, pad: tuple[int, int], rng: np.random.Generator) -> None:
+    for height, width in [(3, 3), (4, 9), (10, 5), (6, 8), (7, 3)]:
+        case = Case(5, 6, (height, width), pad, pad[::-1])
+        t = tensors(case, rng, residual=True)
+        check(tile, case, t, run(tile, case, t))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_shape_on_every_isa(data: st.DataObject) -> None:
+    tile = data.draw(st.sampled_from(TILES))
+    pads = st.tuples(st.integers(0, 4), st.integers(0, 4))
+    channels, size = st.sampled_from([1, 8, 19, 35]), st.tuples(st.integers(3, 12), st.integers(3, 12))
+    case = Case(data.draw(channels), data.draw(channels), data.draw(size), data.draw(pads), data.draw(pads), data.draw(st.integers(1, 2)))
+    t = tensors(
+        case, np.random.default_rng(data.draw(st.integers(0, 99))), bias=data.draw(st.booleans()), residual=data.draw(st.booleans())
+    )
+    results = []
+    for name in every_isa():
+        with using_isa(name):
+            results.append(run(tile, case, t, pixel=37))
+    check(tile, case, t, results[0])
+    for result in results[1:]:
+        np.testing.assert_array_equal(bits(result), bits(results[0]))
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_any_split_gives_the_same_bits(isa: str, tile: int, rng: np.random.Generator) -> None:
+    case = Case(20, 150, (13, 17), batch=2)
+    t = tensors(case, rng, residual=True)
+    whole = run(tile, case, t, unit_tiles=1000)
+    for unit_tiles, workers in [(1, 1), (5, 2), (7, 3), (None, 2)]:
+        np.testing.assert_array_equal(bits(run(tile, case, t, unit_tiles=unit_tiles, workers=workers)), bits(whole))
+
+
+@pytest.mark.parametrize("at", ["begin", "end"])
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("channels", [1, 3, 15, 16, 17, 33])
+def test_touches_nothing_outside(isa: str, tile: int, channels: int, at: str, rng: np.random.Generator) -> None:
+    for pixel in (None, 101):
+        case = Case(channels, channels + 1, (6, 7), (0, 1), (2, 0))
+        t = tensors(case, rng, residual=True)
+        check(tile, case, t, run(tile, case, t, pixel=pixel, at=at))
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_activations(isa: str, tile: int, rng: np.random.Generator) -> None:
+    case = Case(6, 140)
+    t = tensors(case, rng, residual=True)
+    plain = run(tile, case, t)
+    np.testing.assert_array_equal(run(tile, case, t, act=lib.ASYMO_ACT_CLIP, p=-1, q=2), np.clip(plain, -1, 2))
+    slope = rng.standard_normal(case.n).astype(np.float32)
+    np.testing.assert_array_equal(run(tile, case, t, act=lib.ASYMO_ACT_PRELU, slope=slope), np.where(plain < 0, plain * slope, plain))
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_transformed_weights(isa: str, tile: int) -> None:
+    """A unit weight in the centre gives back the input; in a corner, the input moved by one."""
+    case = Case(1, 9, (8, 8), (1, 1), (1, 1))
+    t = Tensors(np.arange(64, dtype=np.float32).reshape(1, 8, 8, 1), np.eye(9, dtype=np.float32).reshape(9, 1, 3, 3), None, None)
+    y = run(tile, case, t)
+    padded = np.pad(t.x[0, :, :, 0], 1)
+    for kh in range(3):
+        for kw in range(3):
+            np.testing.assert_allclose(y[0, :, :, 3 * kh + kw], padded[kh : kh + 8, kw : kw + 8], atol=1e-4)
+
+
+def test_unit_tiles_covers_small_and_large_shapes() -> None:
+    for tile in TILES:
+        for c, n, size in [(1, 1, 1), (64, 64, 56), (512, 512, 7), (3, 64, 224)]:
+            for workers in (1, 8):
+                tiles = (-(-size // tile)) ** 2
+                assert 1 <= lib.asymo_winograd_unit_tiles(tile, c, n, size, size, 1, workers) <= tiles

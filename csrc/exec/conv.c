@@ -21,15 +21,19 @@ typedef struct {
     int64_t across;     /* taps of a window's row: kw, or 1 when they are one run */
     int64_t width;      /* pixels of a tap: 1, or kw */
     int64_t patch_rows; /* floats per output pixel for rows that stick out */
-    int64_t zeros;      /* floats of zeros beyond those of the worker */
+    int64_t zeros;      /* floats of zeros, where those of the worker are too few */
+    int alias;          /* the strip is copied: see asymo_gemm_rows_alias */
 } shape;
 
 static shape shape_of(const asymo_conv_args *args) {
     enum { FEW_CHANNELS = 16 };
     const int64_t kw = args->kernel[W], rows = args->kernel[D] * args->kernel[H];
     const int joined = kw > 1 && args->c <= FEW_CHANNELS && args->dilation[W] == 1 && args->x_stride[W] == args->c;
-    const shape s = joined ? (shape){rows, kw * args->c, 1, kw, rows * kw * args->c, 0} : (shape){rows * kw, args->c, kw, 1, 0, 0};
-    return s.run > ASYMO_ZEROS ? (shape){s.taps, s.run, s.across, s.width, s.patch_rows, s.run} : s;
+    shape s = {.taps = rows * kw, .run = args->c, .across = kw, .width = 1};
+    if (joined) s = (shape){.taps = rows, .run = kw * args->c, .across = 1, .width = kw, .patch_rows = rows * kw * args->c};
+    if (s.run > ASYMO_ZEROS) s.zeros = s.run;
+    s.alias = s.taps == 1 && asymo_gemm_rows_alias(args->out[W], args->stride[W] * args->x_stride[W]);
+    return s;
 }
 
 static int64_t pixels(const asymo_conv_args *args) { return args->batch * args->out[D] * args->out[H] * args->out[W]; }
@@ -41,7 +45,8 @@ int64_t asymo_conv_units(const asymo_conv_args *args) {
 
 int64_t asymo_conv_scratch(const asymo_conv_args *args) {
     const shape s = shape_of(args);
-    return asymo_gemm_rows_bytes(s.taps) + (ASYMO_GEMM_STRIP * s.patch_rows + s.zeros) * (int64_t)sizeof(float);
+    return asymo_gemm_rows_bytes(s.taps) + (ASYMO_GEMM_STRIP * s.patch_rows + s.zeros) * (int64_t)sizeof(float) +
+           (s.alias ? asymo_gemm_copy_bytes(s.run) : 0);
 }
 
 /* A position in the output. */
@@ -129,6 +134,8 @@ void asymo_conv_run(const asymo_conv_args *args, void *const *op, int64_t begin,
     const int64_t blocks = grid.blocks_m * grid.blocks_n, packed = asymo_gemm_packed_size(k, args->n);
     const asymo_gemm_rows rows = asymo_gemm_rows_in(worker->scratch);
     float *patch = (float *)((char *)worker->scratch + asymo_gemm_rows_bytes(s.taps)), *own_zeros = patch + ASYMO_GEMM_STRIP * s.patch_rows;
+    float *copy = own_zeros + s.zeros;
+    const int64_t strip = s.alias ? asymo_gemm_copy_rows(kernel, s.run) : asymo_gemm_strip(kernel);
     const float *zeros = worker->zeros, *x = op[0], *w = op[1], *bias = op[2], *r = op[3], *slope = op[4];
     float *y = op[5];
     if (s.zeros) zeros = memset(own_zeros, 0, (size_t)s.zeros * sizeof *own_zeros);
@@ -148,9 +155,11 @@ void asymo_conv_run(const asymo_conv_args *args, void *const *op, int64_t begin,
         block.column = n0;
         block.n = ASYMO_MIN(grid.unit_n, args->n - n0);
         for (int64_t m = m0; m < m1; m += block.m) {
-            block.m = ASYMO_MIN(asymo_gemm_strip(kernel), m1 - m);
-            if (g != pointed_g || m != pointed_m)
+            block.m = ASYMO_MIN(strip, m1 - m);
+            if (g != pointed_g || m != pointed_m) {
                 point(args, &s, x + g * args->c, y + g * args->n, r ? r + g * args->n : NULL, zeros, patch, m, block.m, kernel->mr, &rows);
+                if (s.alias) asymo_gemm_copy(&rows, block.m, s.run, copy);
+            }
             pointed_g = g;
             pointed_m = m;
             asymo_gemm_block_run(kernel, &block);

@@ -1,6 +1,7 @@
 #include "gemm_block.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "../kernels/eltwise/act.h"
 
@@ -20,6 +21,25 @@ asymo_gemm_grid asymo_gemm_grid_of(int64_t m, int64_t n, int64_t unit_m, int64_t
     return grid;
 }
 
+static int64_t padded(int64_t k) { return asymo_round_up(k, 16) + 16; }
+
+int64_t asymo_gemm_copy_rows(const asymo_gemm_table_row *kernel, int64_t k) {
+    enum { FLOATS = 1 << 16 };
+    const int64_t rows = FLOATS / ASYMO_MAX(k, 1) / kernel->mr * kernel->mr;
+    return ASYMO_MIN(ASYMO_MAX(rows, kernel->mr), asymo_gemm_strip(kernel));
+}
+
+int64_t asymo_gemm_copy_bytes(int64_t k) {
+    return asymo_gemm_copy_rows(asymo_gemm_row_for(ASYMO_CORE_ANY), k) * padded(k) * (int64_t)sizeof(float);
+}
+
+void asymo_gemm_copy(const asymo_gemm_rows *rows, int64_t m, int64_t k, float *copy) {
+    for (int64_t i = 0; i < m; i++, copy += padded(k)) {
+        memcpy(copy, rows->a[i], (size_t)k * sizeof *copy);
+        rows->a[i] = copy;
+    }
+}
+
 /* act over rows [0, m) and columns [column, column + n), in runs of rows that lie a constant distance apart. */
 static void activate(const asymo_gemm_block *s, float *const *c, int64_t m, int64_t column, int64_t n) {
     asymo_act_fn *act = asymo_act_for(s->act);
@@ -36,7 +56,7 @@ void asymo_gemm_block_run(const asymo_gemm_table_row *kernel, const asymo_gemm_b
     const int64_t mr = kernel->mr, nr = kernel->nr, k = s->taps * s->run;
     const int clips = s->act == ASYMO_ACT_CLIP, finished = clips || s->act == ASYMO_ACT_NONE;
     asymo_gemm_tile tile = {
-        .taps = s->taps, .run = s->run, .b_panel = k * nr, .bias = s->bias, .finish = 1,
+        .taps = s->taps, .run = s->run, .b_panel = k * nr, .bias = s->bias,
         .lo = clips ? s->p : -INFINITY, .hi = clips ? s->q : INFINITY,
     };
     /* A single tile streams the panels; more tiles take turns on a panel while it is in the cache. */

@@ -29,17 +29,13 @@ enum { MAX_VECTORS = 8 };
 static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M,
                                                        const int V) {
     vec acc[MR][MAX_VECTORS];
-    if (t->resume) {
-        EACH(i, M) EACH(v, V) acc[i][v] = load_n(t->c[i] + column + LANES * v, n - LANES * v);
-    } else {
-        EACH(v, V) {
-            const vec start = t->bias ? load_n(t->bias + column + LANES * v, n - LANES * v) : set0();
-            EACH(i, M) acc[i][v] = start;
-        }
+    EACH(v, V) {
+        const vec start = t->bias ? load_n(t->bias + column + LANES * v, n - LANES * v) : set0();
+        EACH(i, M) acc[i][v] = start;
     }
     for (int64_t tap = 0; tap < t->taps; tap++) {
         const float *a[MR];
-        EACH(i, M) a[i] = t->a[tap * MR + i] + t->a_offset;
+        EACH(i, M) a[i] = t->a[tap * MR + i];
         for (int64_t k = 0; k < t->run; k++) {
             vec x[MAX_VECTORS];
             EACH(v, V) x[v] = load(b + v / 2 * t->b_panel + LANES * (v % 2));
@@ -50,12 +46,9 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
             }
         }
     }
-    if (t->finish) {
-        if (t->r) EACH(i, M) EACH(v, V) acc[i][v] = add(acc[i][v], load_n(t->r[i] + column + LANES * v, n - LANES * v));
-        const vec lo = set1(t->lo), hi = set1(t->hi);
-        EACH(i, M) EACH(v, V) acc[i][v] = min(hi, max(lo, acc[i][v]));
-    }
-    EACH(i, M) EACH(v, V) store_n(t->c[i] + column + LANES * v, acc[i][v], n - LANES * v);
+    if (t->r) EACH(i, M) EACH(v, V) acc[i][v] = add(acc[i][v], load_n(t->r[i] + column + LANES * v, n - LANES * v));
+    const vec lo = set1(t->lo), hi = set1(t->hi);
+    EACH(i, M) EACH(v, V) store_n(t->c[i] + column + LANES * v, min(hi, max(lo, acc[i][v])), n - LANES * v);
 }
 
 typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n);

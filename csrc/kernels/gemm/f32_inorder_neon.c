@@ -16,7 +16,7 @@ static inline float32x4_t load_halves(const float *p) { return vcombine_f32(vld1
 static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M) {
     for (int64_t tap = 0; tap < t->taps; tap++) {
         const float *a[MR];
-        EACH(i, M) a[i] = t->a[tap * MR + i] + t->a_offset;
+        EACH(i, M) a[i] = t->a[tap * MR + i];
         const int64_t pairs = t->run / 2;
         if (pairs > 0) {
             float32x2_t y[MR], next[MR];

@@ -21,7 +21,7 @@
 static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M) {
     for (int64_t tap = 0; tap < t->taps; tap++) {
         const float *a[MR];
-        EACH(i, M) a[i] = t->a[tap * MR + i] + t->a_offset;
+        EACH(i, M) a[i] = t->a[tap * MR + i];
         int64_t k = 0;
         for (; k + 4 <= t->run; k += 4, b += 4 * NR) {
             float32x4_t y[MR];

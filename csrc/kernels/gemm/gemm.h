@@ -2,10 +2,10 @@
  *
  * A micro-kernel computes, for i < m <= mr and j < n,
  *
- *   c[i][column + j] = clamp(start + sum over t < taps, s < run of a[t * mr + i][a_offset + s] B[t * run + s][j] + r[i][column + j])
+ *   c[i][column + j] = clamp(bias[column + j] + sum over t < taps, s < run of a[t * mr + i][s] B[t * run + s][j] + r[i][column + j])
  *
- * start is bias[column + j], 0 without bias, or what c holds when resume. The sum has one accumulator, fed by fused multiply-adds in
- * ascending (t, s). Residual and clamp happen when finish. clamp is min(max(x, lo), hi); NaN passes.
+ * The sum has one accumulator, which starts at the bias and is fed by fused multiply-adds in ascending (t, s); then the residual is
+ * added. clamp is min(max(x, lo), hi); NaN passes.
  *
  * One row pointer per row and tap serves plain GEMM (one tap, pointers lda apart) and indirect convolution (a tap is a position of the
  * window, padding points to zeros). Nothing is read or written beyond the m x n elements of a, c, r and bias; panels of b are read whole.
@@ -17,14 +17,13 @@
 
 typedef struct {
     const float *const *a; /* [taps][mr] */
-    int64_t a_offset, taps, run;
+    int64_t taps, run;
     const float *b;  /* the panel of column: [taps * run][nr] */
     int64_t b_panel; /* elements from a panel to the next */
     float *const *c;
     const float *const *r; /* NULL: none */
     const float *bias;     /* NULL: zeros */
     int64_t column;
-    int64_t resume, finish;
     float lo, hi;
 } asymo_gemm_tile;
 

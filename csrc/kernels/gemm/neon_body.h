@@ -1,7 +1,7 @@
 /* neon_body.h: what the NEON schedules share: 8 x 8 tiles, 16 accumulators of four floats.
  *
  * The including file defines KERNEL and
- *   static inline const float *sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M)
+ *   static inline void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M)
  * which feeds M rows of accumulators. Tails in n go through a copy of the row, so that not one byte beyond is touched. */
 #pragma once
 
@@ -52,26 +52,20 @@ static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, 
 
 static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M) {
     float32x4_t acc[MR][2];
-    if (t->resume) {
-        EACH(i, M) load_row(acc[i], t->c[i] + column, n);
-    } else {
-        float32x4_t start[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-        if (t->bias) load_row(start, t->bias + column, n);
-        EACH(i, M) EACH(v, 2) acc[i][v] = start[v];
-    }
+    float32x4_t start[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+    if (t->bias) load_row(start, t->bias + column, n);
+    EACH(i, M) EACH(v, 2) acc[i][v] = start[v];
     sum(t, b, acc, M);
-    if (t->finish) {
-        const float32x4_t lo = vdupq_n_f32(t->lo), hi = vdupq_n_f32(t->hi);
-        EACH(i, M) {
-            if (t->r) {
-                float32x4_t r[2];
-                load_row(r, t->r[i] + column, n);
-                EACH(v, 2) acc[i][v] = vaddq_f32(acc[i][v], r[v]);
-            }
-            EACH(v, 2) acc[i][v] = clamp(acc[i][v], lo, hi);
+    const float32x4_t lo = vdupq_n_f32(t->lo), hi = vdupq_n_f32(t->hi);
+    EACH(i, M) {
+        if (t->r) {
+            float32x4_t r[2];
+            load_row(r, t->r[i] + column, n);
+            EACH(v, 2) acc[i][v] = vaddq_f32(acc[i][v], r[v]);
         }
+        EACH(v, 2) acc[i][v] = clamp(acc[i][v], lo, hi);
+        store_row(t->c[i] + column, acc[i], n);
     }
-    EACH(i, M) store_row(t->c[i] + column, acc[i], n);
 }
 
 typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n);

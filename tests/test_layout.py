@@ -21,7 +21,7 @@ def session(proto: object, workers: int = 1) -> InferenceSession:
 
 def copies(built: InferenceSession) -> list[str]:
     """What the plan copies, by operator."""
-    return [step.op for plan in built.plans for step in plan.steps if step.kind == "copy"]
+    return [step.op for plan in built.plans() for step in plan.steps if step.kind == "copy"]
 
 
 def weights(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -18,7 +18,7 @@ void asymo_gather_run(const asymo_gather_args *args, void *const *op, int64_t be
     const char *x = op[0];
     char *y = op[2];
     if (args->axis == 0) { /* nothing to take: every index is out of range */
-        if (worker->error) *worker->error = 1;
+        asymo_worker_fault(worker);
         memset(y + begin * bytes, 0, (size_t)((end - begin) * bytes));
         return;
     }
@@ -27,7 +27,7 @@ void asymo_gather_run(const asymo_gather_args *args, void *const *op, int64_t be
         int64_t at = args->index_type == ASYMO_I64 ? ((const int64_t *)op[1])[i] : ((const int32_t *)op[1])[i];
         if (at < 0) at += args->axis;
         if (at < 0 || at >= args->axis) {
-            if (worker->error) *worker->error = 1;
+            asymo_worker_fault(worker);
             at = at < 0 ? 0 : args->axis - 1;
         }
         const char *from = x + (o * args->axis + at) * bytes;

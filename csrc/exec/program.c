@@ -1,103 +1,128 @@
-/* program.c: builds and runs programs. (Serial for now: the pool of sched/ takes over.) */
+#include "program.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../common/clock.h"
 #include "../common/status.h"
-#include "table.h"
-
-typedef struct {
-    int32_t kind, serial;
-    int64_t units, phases, n_refs;
-    void *args;
-    asymo_ref refs[ASYMO_MAX_OPERANDS];
-} program_step;
-
-struct asymo_program {
-    int64_t n_steps, capacity, scratch_bytes;
-    program_step *steps;
-    void *scratch;
-};
-
-struct asymo_pool {
-    int64_t n_workers;
-};
+#include "../sched/pool.h"
+#include "../sched/range.h"
 
 static const float zeros[ASYMO_ZEROS] __attribute__((aligned(64)));
 
-asymo_status asymo_program_create(int64_t n_steps, asymo_program **out) {
-    asymo_program *p = calloc(1, sizeof *p);
-    if (p == NULL) return asymo_fail(ASYMO_OUT_OF_MEMORY, "no memory for a program");
-    p->capacity = n_steps;
-    p->steps = calloc((size_t)n_steps + 1, sizeof *p->steps);
-    *out = p;
+asymo_status asymo_program_make(int64_t capacity, asymo_program **out) {
+    asymo_program *program = calloc(1, sizeof *program);
+    asymo_program_step *steps = calloc((size_t)capacity + 1, sizeof *steps);
+    if (program == NULL || steps == NULL) {
+        free(program);
+        free(steps);
+        return asymo_fail(ASYMO_OUT_OF_MEMORY, "no memory for a program of %lld steps", (long long)capacity);
+    }
+    program->capacity = capacity;
+    program->steps = steps;
+    *out = program;
     return ASYMO_OK;
 }
 
-asymo_status asymo_program_add(asymo_program *p, int32_t kind, const void *args, const asymo_ref *refs, int64_t n_refs, int32_t serial,
-                               int64_t min_chunk) {
-    (void)min_chunk;
-    const asymo_step_row *row = &asymo_step_rows[kind];
-    program_step *s = &p->steps[p->n_steps++];
-    s->kind = kind;
-    s->serial = serial;
-    s->args = malloc((size_t)row->args_bytes);
-    memcpy(s->args, args, (size_t)row->args_bytes);
-    memcpy(s->refs, refs, (size_t)n_refs * sizeof *refs);
-    s->n_refs = n_refs;
-    s->units = row->units(s->args);
-    s->phases = row->phases ? row->phases(s->args) : 1;
-    p->scratch_bytes = ASYMO_MAX(p->scratch_bytes, row->scratch(s->args));
-    free(p->scratch);
-    p->scratch = aligned_alloc(64, (size_t)asymo_round_up(p->scratch_bytes + 64, 64));
+asymo_status asymo_program_append(asymo_program *program, const asymo_step_row *row, const void *args, const asymo_ref *refs,
+                                  int64_t n_refs, int32_t serial, int64_t min_chunk) {
+    const long long index = program->n_steps;
+    const int64_t units = row->units(args), phases = row->phases ? row->phases(args) : 1, scratch_bytes = row->scratch(args);
+    if (units < 0 || units > ASYMO_RANGE_MAX_UNITS)
+        return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld units; 0 to %lld are possible: use larger units", index, row->name,
+                          (long long)units, (long long)ASYMO_RANGE_MAX_UNITS);
+    if (phases < 0 || scratch_bytes < 0)
+        return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld phases and %lld bytes of scratch: its arguments make no sense",
+                          index, row->name, (long long)phases, (long long)scratch_bytes);
+    asymo_program_step *step = &program->steps[index];
+    step->args = malloc((size_t)row->args_bytes);
+    if (step->args == NULL) return asymo_fail(ASYMO_OUT_OF_MEMORY, "no memory for step %lld (%s)", index, row->name);
+    memcpy(step->args, args, (size_t)row->args_bytes);
+    for (int64_t i = 0; i < n_refs; i++) {
+        step->refs[i] = refs[i];
+        program->n_slots = ASYMO_MAX(program->n_slots, refs[i].slot + 1);
+    }
+    step->row = row;
+    step->n_refs = n_refs;
+    step->units = units;
+    step->phases = phases;
+    step->min_chunk = serial ? ASYMO_MAX(units, 1) : min_chunk;
+    program->scratch_bytes = ASYMO_MAX(program->scratch_bytes, scratch_bytes);
+    program->n_steps++;
     return ASYMO_OK;
 }
 
-static int64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000ll + t.tv_nsec;
+/* One step of one run: what the workers share. */
+typedef struct {
+    const asymo_program_step *step;
+    const asymo_pool *pool;
+    int64_t phase;
+    int64_t *times_ns; /* [workers][2] of this step, or NULL */
+    _Atomic int32_t *fault;
+    void *operands[ASYMO_MAX_OPERANDS];
+} step_run;
+
+static void run_units(void *context, int64_t index, int64_t begin, int64_t end) {
+    const step_run *run = context;
+    const asymo_worker worker = {
+        .scratch = asymo_pool_scratch(run->pool, index),
+        .zeros = zeros,
+        .phase = run->phase,
+        .index = (int32_t)index,
+        .fault = run->fault,
+    };
+    int64_t *times_ns = run->times_ns ? run->times_ns + 2 * index : NULL;
+    if (times_ns && times_ns[0] == 0) times_ns[0] = asymo_now_ns();
+    run->step->row->run(run->step->args, run->operands, begin, end, &worker);
+    if (times_ns) times_ns[1] = asymo_now_ns();
 }
 
-asymo_status asymo_program_run(asymo_program *p, asymo_pool *pool, void *const *slots, int64_t n_slots, int64_t first, int64_t last,
-                               int64_t *times_ns) {
-    (void)n_slots;
-    const int64_t workers = asymo_pool_workers(pool);
-    for (int64_t i = first; i < last; i++) {
-        const program_step *s = &p->steps[i];
-        void *op[ASYMO_MAX_OPERANDS] = {0};
-        for (int64_t j = 0; j < s->n_refs; j++)
-            op[j] = s->refs[j].slot < 0 ? NULL : (char *)slots[s->refs[j].slot] + s->refs[j].offset_bytes;
-        asymo_worker worker = {p->scratch, zeros, 0, 0, 0};
-        if (times_ns) times_ns[2 * workers * i] = now_ns();
-        for (; worker.phase < s->phases; worker.phase++) asymo_step_rows[s->kind].run(s->args, op, 0, s->units, &worker);
-        if (times_ns) times_ns[2 * workers * i + 1] = now_ns();
+static asymo_status resolve(const asymo_program_step *step, int64_t index, void *const *slots, void **operands) {
+    for (int64_t i = 0; i < step->n_refs; i++) {
+        const asymo_ref ref = step->refs[i];
+        if (ref.slot >= 0 && slots[ref.slot] == NULL)
+            return asymo_fail(ASYMO_INVALID_ARGUMENT, "operand %d of step %lld (%s) is in slot %lld, which is NULL", (int)i, (long long)index,
+                              step->row->name, (long long)ref.slot);
+        operands[i] = ref.slot < 0 ? NULL : (char *)slots[ref.slot] + ref.offset_bytes;
     }
     return ASYMO_OK;
 }
 
-void asymo_program_destroy(asymo_program *p) {
-    if (p == NULL) return;
-    for (int64_t i = 0; i < p->n_steps; i++) free(p->steps[i].args);
-    free(p->steps);
-    free(p->scratch);
-    free(p);
+static asymo_status run_steps(const asymo_program *program, asymo_pool *pool, void *const *slots, int64_t first, int64_t last,
+                              int64_t *times_ns) {
+    const int64_t n_workers = asymo_pool_workers(pool);
+    _Atomic int32_t fault = 0;
+    for (int64_t i = first; i < last; i++) {
+        const asymo_program_step *step = &program->steps[i];
+        step_run run = {.step = step, .pool = pool, .fault = &fault};
+        if (times_ns) {
+            run.times_ns = times_ns + 2 * n_workers * i;
+            memset(run.times_ns, 0, 2 * (size_t)n_workers * sizeof *times_ns);
+        }
+        if (step->units == 0) continue;
+        const asymo_status status = resolve(step, i, slots, run.operands);
+        if (status != ASYMO_OK) return status;
+        for (; run.phase < step->phases; run.phase++) asymo_pool_for(pool, step->units, step->min_chunk, run_units, &run);
+        /* Relaxed: the loop's end has made the workers' stores visible. */
+        if (atomic_load_explicit(&fault, memory_order_relaxed))
+            return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s): a value of its input, such as an index, is out of range", (long long)i,
+                              step->row->name);
+    }
+    return ASYMO_OK;
 }
 
-asymo_status asymo_pool_create(const int32_t *cpus, int64_t n_workers, asymo_pool **out) {
-    (void)cpus;
-    *out = calloc(1, sizeof **out);
-    (*out)->n_workers = n_workers;
-    return ASYMO_OK;
+asymo_status asymo_program_execute(const asymo_program *program, asymo_pool *pool, void *const *slots, int64_t first, int64_t last,
+                                   int64_t *times_ns) {
+    asymo_status status = asymo_pool_enter(pool, program->scratch_bytes);
+    if (status != ASYMO_OK) return status;
+    status = run_steps(program, pool, slots, first, last, times_ns);
+    asymo_pool_leave(pool);
+    return status;
 }
-int64_t asymo_pool_workers(const asymo_pool *pool) { return pool->n_workers; }
-asymo_status asymo_pool_placement(const asymo_pool *pool, int32_t *cpus) {
-    for (int64_t i = 0; i < pool->n_workers; i++) cpus[i] = -1;
-    return ASYMO_OK;
+
+void asymo_program_destroy(asymo_program *program) {
+    if (program == NULL) return;
+    for (int64_t i = 0; i < program->n_steps; i++) free(program->steps[i].args);
+    free(program->steps);
+    free(program);
 }
-asymo_status asymo_pool_set_spin(asymo_pool *pool, int64_t spin_ns) {
-    (void)pool;
-    (void)spin_ns;
-    return ASYMO_OK;
-}
-void asymo_pool_destroy(asymo_pool *pool) { free(pool); }

@@ -18,15 +18,20 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "../common/base.h"
 
 typedef struct {
-    void *scratch;      /* 64-byte aligned, at least <kind>_scratch bytes, private to the worker */
-    const float *zeros; /* 64-byte aligned, ASYMO_ZEROS floats of 0: what padding points to */
+    void *scratch;          /* 64-byte aligned, at least <kind>_scratch bytes, private to the worker */
+    const float *zeros;     /* 64-byte aligned, ASYMO_ZEROS floats of 0: what padding points to */
     int64_t phase;
-    int32_t core_kind; /* row filter of the kernel tables: 0 out-of-order, 1 in-order */
-    int32_t index;     /* of the worker in its pool */
-    volatile int32_t *error; /* NULL, or set to 1 by a step that met a bad value in a tensor (an index out of range) */
+    int32_t core_kind;      /* row filter of the kernel tables: 0 out-of-order, 1 in-order */
+    int32_t index;          /* of the worker in its pool */
+    _Atomic int32_t *fault; /* for asymo_worker_fault */
 } asymo_worker;
+
+/* Says that a value of an input, such as an index, is out of range: the run fails after this step. */
+static inline void asymo_worker_fault(const asymo_worker *worker) { atomic_store_explicit(worker->fault, 1, memory_order_relaxed); }
 
 enum { ASYMO_ZEROS = 8192 };

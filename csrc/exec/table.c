@@ -32,18 +32,8 @@ const int32_t asymo_step_row_count = sizeof asymo_step_rows / sizeof asymo_step_
 
 int32_t asymo_step_kind_count(void) { return asymo_step_row_count; }
 
-const char *asymo_step_kind_name(int32_t kind) { return kind >= 0 && kind < asymo_step_row_count ? asymo_step_rows[kind].name : NULL; }
-
 int32_t asymo_step_kind(const char *name) {
     for (int32_t i = 0; i < asymo_step_row_count; i++)
         if (strcmp(asymo_step_rows[i].name, name) == 0) return i;
     return -1;
-}
-
-int64_t asymo_step_args_bytes(int32_t kind) { return kind >= 0 && kind < asymo_step_row_count ? asymo_step_rows[kind].args_bytes : -1; }
-
-int64_t asymo_step_units(int32_t kind, const void *args) { return asymo_step_rows[kind].units(args); }
-
-int64_t asymo_step_phases(int32_t kind, const void *args) {
-    return asymo_step_rows[kind].phases ? asymo_step_rows[kind].phases(args) : 1;
 }

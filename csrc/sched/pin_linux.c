@@ -1,0 +1,27 @@
+#define _GNU_SOURCE
+#include <sched.h>
+#include <string.h>
+
+#include "pin.h"
+
+bool asymo_pin_get(asymo_cpu_mask *mask) {
+    memset(mask, 0, sizeof *mask);
+    return sched_getaffinity(0, sizeof *mask, (cpu_set_t *)mask) == 0;
+}
+
+bool asymo_pin_set(const asymo_cpu_mask *mask) { return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0; }
+
+int64_t asymo_pin_count(const asymo_cpu_mask *mask) {
+    int64_t count = 0;
+    for (size_t i = 0; i < sizeof mask->bits / sizeof mask->bits[0]; i++) count += __builtin_popcountll(mask->bits[i]);
+    return count;
+}
+
+int32_t asymo_pin_to(int32_t cpu, const asymo_cpu_mask *allowed) {
+    asymo_cpu_mask one = {0}, now;
+    if (cpu < 0 || cpu >= (int32_t)sizeof one.bits * 8) return -1;
+    one.bits[cpu / 64] = UINT64_C(1) << cpu % 64;
+    if ((allowed->bits[cpu / 64] & one.bits[cpu / 64]) == 0) return -1;
+    if (!asymo_pin_set(&one) || !asymo_pin_get(&now)) return -1;
+    return memcmp(&one, &now, sizeof one) == 0 ? cpu : -1;
+}

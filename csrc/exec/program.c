@@ -65,7 +65,7 @@ typedef struct {
 static void run_units(void *context, int64_t index, int64_t begin, int64_t end) {
     const step_run *run = context;
     const asymo_worker worker = {
-        .scratch = asymo_pool_scratch(run->pool, index),
+        .scratch = asymo_pool_worker_scratch(run->pool, index),
         .zeros = zeros,
         .phase = run->phase,
         .index = (int32_t)index,

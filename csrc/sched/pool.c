@@ -196,7 +196,7 @@ static asymo_status grow_scratch(asymo_pool *pool, int64_t bytes) {
     return ASYMO_OK;
 }
 
-void *asymo_pool_scratch(const asymo_pool *pool, int64_t worker) { return pool->seats[worker].scratch; }
+void *asymo_pool_worker_scratch(const asymo_pool *pool, int64_t worker) { return pool->seats[worker].scratch; }
 
 /* Pins the calling thread as worker 0 and remembers its mask. */
 static void pin_caller(asymo_pool *pool) {

@@ -24,7 +24,7 @@ asymo_status asymo_pool_enter(asymo_pool *pool, int64_t scratch_bytes);
 void asymo_pool_leave(asymo_pool *pool);
 
 /* 64-byte aligned and private to the worker. NULL as long as nobody asked for any. */
-void *asymo_pool_scratch(const asymo_pool *pool, int64_t worker);
+void *asymo_pool_worker_scratch(const asymo_pool *pool, int64_t worker);
 
 /* Calls work for every unit of [0, units) exactly once, in chunks, from as many workers as there are chunks of min_chunk. */
 void asymo_pool_for(asymo_pool *pool, int64_t units, int64_t min_chunk, asymo_pool_work *work, void *context);

@@ -267,21 +267,17 @@ class ConvTranspose(_ConvTranspose):
             ((1, 3, 5, 7), (3, 4, 3, 3), {}),
             ((2, 5, 4, 3), (5, 17, 2, 2), {"strides": [2, 2]}),
             ((1, 5, 4, 3), (5, 6, 3, 4), {"strides": [2, 3], "pads": [1, 0, 1, 2], "output_padding": [1, 2]}),
-            ((1, 5, 4, 3), (5, 6, 3, 3), {"strides": [3, 2], "output_shape": [10, 8]}),
             ((1, 5, 4, 3), (5, 6, 2, 2), {"dilations": [2, 2], "strides": [2, 2], "pads": [1, 1, 0, 0]}),
             ((1, 5, 4, 3), (5, 6, 3, 2), {"dilations": [3, 2], "strides": [2, 1]}),
             ((1, 5, 4, 3), (5, 6, 2, 2), {"strides": [3, 3]}),
-            ((1, 6, 4, 3), (6, 2, 3, 3), {"group": 3, "strides": [2, 2]}),
-            ((1, 6, 5, 3), (6, 1, 4, 4), {"group": 6, "strides": [2, 2], "pads": [1, 1, 1, 1]}),
             ((1, 5, 4, 3), (5, 6, 3, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
             ((1, 5, 4, 3), (5, 6, 3, 3), {"auto_pad": "SAME_LOWER", "strides": [2, 2]}),
             ((2, 5, 11), (5, 3, 4), {"strides": [2], "pads": [1, 1]}),
             ((1, 2, 3, 4, 3), (2, 3, 2, 3, 3), {"strides": [2, 1, 2]}),
         ]
-        for x, w, attrs in cases:
-            m = w[1] * attrs.get("group", 1)
+        for x, w, attrs in cases:  # groups and output_shape, which onnx.reference cannot do: tests/test_conv_transpose.py
             for constant in ((1, 2), ()):
-                yield Example([f(*x), f(*w), f(m)], attrs, constant=constant)
+                yield Example([f(*x), f(*w), f(w[1])], attrs, constant=constant)
 
 
 @operator("ConvTranspose", domain="asymo")

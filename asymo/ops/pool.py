@@ -61,12 +61,14 @@ class Pool(_Pool):
             if self.name == "AveragePool":
                 yield Example([x], attrs)
                 yield Example([x], {**attrs, "count_include_pad": 1})
+            elif self.name == "LpPool" and "ceil_mode" in attrs:
+                continue  # onnx.reference takes other windows than for the other pools
             elif self.name == "LpPool":
                 yield Example([x], attrs)
                 yield Example([np.abs(x)], {**attrs, "p": 3})
             else:
                 yield Example([x], attrs)
-                if len(shape) == 4 and "dilations" not in attrs:
+                if len(shape) == 4 and "dilations" not in attrs and attrs.get("auto_pad") != "SAME_LOWER":  # onnx.reference
                     yield Example([x], attrs, outputs=2)
 
 
@@ -86,11 +88,12 @@ class GlobalPool(Operator):
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(6)
-        for shape in [(1, 5, 7, 9), (2, 33, 1, 1), (1, 3, 17), (2, 3, 4, 5, 3)]:
-            yield Example([rng.standard_normal(shape).astype(np.float32)])
-        if self.name == "GlobalLpPool":
-            yield Example([rng.random((1, 5, 7, 9)).astype(np.float32)], {"p": 1})
-            yield Example([rng.random((1, 5, 7, 9)).astype(np.float32)], {"p": 3})
+        shapes = [(1, 5, 7, 9), (2, 33, 1, 1)]
+        if self.name == "GlobalAveragePool":  # onnx.reference's GlobalMaxPool knows images only, and there is no GlobalLpPool
+            shapes += [(1, 3, 17), (2, 3, 4, 5, 3)]
+        if self.name != "GlobalLpPool":
+            for shape in shapes:
+                yield Example([rng.standard_normal(shape).astype(np.float32)])
 
 
 @operator("Pool", domain="asymo")

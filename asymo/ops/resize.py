@@ -200,8 +200,7 @@ class Resize(Operator):
         scales = [np.array(s, np.float32) for s in ([1, 1, 2, 2], [1, 1, 0.6, 1.7], [1, 1, 3, 1])]
         sizes = np.array([1, 3, 4, 9], np.int64)
         if self.name == "Upsample":
-            for mode in ("nearest", "linear"):
-                yield Example([x, scales[0]], {"mode": mode}, opset=9, constant=(1,))
+            yield Example([x, scales[0]], {"mode": "nearest"}, opset=9, constant=(1,))  # onnx.reference knows no other mode
             return
         for mode in ("nearest", "linear", "cubic"):
             for coordinates in ("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"):

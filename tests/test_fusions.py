@@ -1,0 +1,289 @@
+"""Fusion passes: the patterns that exporters write become the steps they should, and the numbers stay those of onnx.reference."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+from typing import Any
+
+import numpy as np
+import pytest
+from _plans import check, make_model, node, run
+
+from asymo.ops.epilogue import ACTS
+from asymo.plan.plan import Step
+
+
+def f(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def kinds(steps: tuple[Step, ...]) -> list[str]:
+    return [s.kind for s in steps if s.kind != "copy"]
+
+
+def act(step: Step) -> str:
+    return ACTS[int(step.args["act"])]  # type: ignore[arg-type]
+
+
+# ---- Gelu, SiLU, HardSwish: in the epilogue of a product, so that one step is left
+
+GELU = {
+    "div, half first": [node("Div", "m r2", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "m half", "d"),
+                        node("Mul", "d c", "y")],
+    "div, half last": [node("Div", "m r2", "a"), node("Erf", "a", "b"), node("Add", "one b", "c"), node("Mul", "m c", "d"),
+                       node("Mul", "d half", "y")],
+    "mul, half on the gate": [node("Mul", "ir2 m", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "half c", "d"),
+                              node("Mul", "d m", "y")],
+    "div by two": [node("Mul", "m ir2", "a"), node("Erf", "a", "b"), node("Add", "b one", "c"), node("Mul", "c m", "d"),
+                   node("Div", "d two", "y")],
+}  # fmt: skip
+TANH = {
+    "power": [node("Pow", "m three", "p"), node("Mul", "p k", "q"), node("Add", "m q", "s"), node("Mul", "s root", "t"), node("Tanh", "t", "u"),
+              node("Add", "u one", "v"), node("Mul", "m half", "h"), node("Mul", "h v", "y")],
+    "products": [node("Mul", "m m", "p"), node("Mul", "p m", "q"), node("Mul", "k q", "r"), node("Add", "r m", "s"), node("Mul", "root s", "t"),
+                 node("Tanh", "t", "u"), node("Add", "one u", "v"), node("Mul", "m v", "h"), node("Mul", "half h", "y")],
+    "bracket": [node("Mul", "m m", "p"), node("Mul", "p k", "q"), node("Add", "q one", "s"), node("Mul", "m root", "r"), node("Mul", "r s", "t"),
+                node("Tanh", "t", "u"), node("Add", "one u", "v"), node("Mul", "m v", "h"), node("Mul", "half h", "y")],
+}  # fmt: skip
+SILU = {"": [node("Sigmoid", "m", "a"), node("Mul", "m a", "y")], "swapped": [node("Sigmoid", "m", "a"), node("Mul", "a m", "y")]}
+HARD_SWISH = {
+    "clip, mul, div": [node("Add", "m three", "a"), node("Clip", "a zero six", "b"), node("Mul", "m b", "c"), node("Div", "c six", "y")],
+    "clip, div, mul": [node("Add", "three m", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "c"), node("Mul", "c m", "y")],
+    "times a sixth": [node("Add", "m three", "a"), node("Clip", "a zero six", "b"), node("Mul", "b sixth", "c"), node("Mul", "m c", "y")],
+    "hard sigmoid": [node("HardSigmoid", "m", "a", alpha=1 / 6, beta=0.5), node("Mul", "m a", "y")],
+}
+HARD_SIGMOID = {"": [node("Add", "m three", "a"), node("Clip", "a zero six", "b"), node("Div", "b six", "y")]}
+NUMBERS = {
+    "r2": sqrt(2), "ir2": sqrt(0.5), "one": 1.0, "half": 0.5, "two": 2.0, "three": 3.0, "six": 6.0, "zero": 0.0, "sixth": 1 / 6,
+    "k": 0.044715, "root": sqrt(2 / pi),
+}  # fmt: skip
+PATTERNS = [
+    pytest.param(nodes, expected, id=f"{expected} {name}")
+    for expected, group in [("gelu_erf", GELU), ("gelu_tanh", TANH), ("silu", SILU), ("hard_swish", HARD_SWISH), ("hard_sigmoid", HARD_SIGMOID)]
+    for name, nodes in group.items()
+]
+
+
+def used(nodes: list[Any], **more: Any) -> dict[str, Any]:
+    names = {name for n in nodes for name in n.input}
+    return {**{k: v for k, v in NUMBERS.items() if k in names}, **more}
+
+
+@pytest.mark.parametrize(("nodes", "expected"), PATTERNS)
+def test_activation_patterns(nodes: list[Any], expected: str, rng: np.random.Generator) -> None:
+    x, w = 3 * f(rng, 5, 17), f(rng, 17, 33)
+    steps = check([node("MatMul", "x w", "m"), *nodes], {"x": x}, used(nodes, w=w), {"y": (5, 33)})
+    assert kinds(steps) == ["gemm"]
+    assert act(steps[0]) == expected
+
+
+@pytest.mark.parametrize("number", ["half", "two", "three"])
+def test_a_gelu_with_wrong_numbers_is_none(number: str, rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "m"), node("Div", "m r2", "a"), node("Erf", "a", "b"), node("Add", f"b {number}", "c"),
+             node("Mul", "m c", "d"), node("Mul", "d half", "y")]  # fmt: skip
+    steps = check(nodes, {"x": f(rng, 3, 5)}, used(nodes, w=f(rng, 5, 7)), {"y": (3, 7)})
+    assert kinds(steps)[0] == "gemm"
+    assert act(steps[0]) == "none"
+
+
+def test_a_pattern_somebody_else_looks_into_stays(rng: np.random.Generator) -> None:
+    nodes = [*GELU["div, half first"], node("Mul", "c three", "z")]
+    steps = check([node("MatMul", "x w", "m"), *nodes], {"x": f(rng, 3, 5)}, used(nodes, w=f(rng, 5, 7)), {"y": (3, 7), "z": (3, 7)})
+    assert act(steps[0]) == "none"
+
+
+# ---- LayerNormalization
+
+CENTRE = [node("ReduceMean", "x axes", "mean"), node("Sub", "x mean", "d")]
+LAYERNORM = {
+    "pow": [*CENTRE, node("Pow", "d two", "q"), node("ReduceMean", "q axes", "v"), node("Add", "v eps", "e"), node("Sqrt", "e", "s"),
+            node("Div", "d s", "n"), node("Mul", "n gamma", "g"), node("Add", "g beta", "y")],
+    "mul, two subs": [*CENTRE, node("Sub", "x mean", "d2"), node("Mul", "d d", "q"), node("ReduceMean", "q axes", "v"), node("Add", "eps v", "e"),
+                      node("Sqrt", "e", "s"), node("Div", "d2 s", "n"), node("Mul", "gamma n", "g"), node("Add", "beta g", "y")],
+    "no beta": [*CENTRE, node("Mul", "d d", "q"), node("ReduceMean", "q axes", "v"), node("Add", "v eps", "e"), node("Sqrt", "e", "s"),
+                node("Div", "d s", "n"), node("Mul", "n gamma", "y")],
+    "bare": [*CENTRE, node("Mul", "d d", "q"), node("ReduceMean", "q axes", "v"), node("Add", "v eps", "e"), node("Sqrt", "e", "s"),
+             node("Div", "d s", "y")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("axes", [[-1], [1, 2]], ids=str)
+@pytest.mark.parametrize("name", LAYERNORM)
+def test_layernorm_patterns(name: str, axes: list[int], rng: np.random.Generator) -> None:
+    x = 2 * f(rng, 3, 5, 17) + 1
+    constants = {"axes": np.array(axes, np.int64), "two": 2.0, "eps": 1e-5, "gamma": f(rng, *x.shape[-len(axes) :]),
+                 "beta": f(rng, *x.shape[-len(axes) :])}  # fmt: skip
+    names = {i for n in LAYERNORM[name] for i in n.input}
+    steps = check(LAYERNORM[name], {"x": x}, {k: v for k, v in constants.items() if k in names}, {"y": x.shape})
+    assert kinds(steps) == ["norm"]
+
+
+def test_a_mean_over_the_first_axis_is_no_layernorm(rng: np.random.Generator) -> None:
+    constants = {"axes": np.array([0], np.int64), "eps": 1e-5}
+    steps = check(LAYERNORM["bare"], {"x": f(rng, 7, 5)}, constants, {"y": (7, 5)})
+    assert "norm" not in kinds(steps)
+
+
+# ---- epilogues
+
+ACTIVATIONS = {
+    "clip": [node("Relu", "m", "y")],
+    "leaky_relu": [node("LeakyRelu", "m", "y", alpha=0.2)],
+    "sigmoid": [node("Sigmoid", "m", "y")],
+    "tanh": [node("Tanh", "m", "y")],
+    "hard_sigmoid": [node("HardSigmoid", "m", "y", alpha=0.3, beta=0.4)],
+    "hard_swish": [node("HardSwish", "m", "y")],
+    "gelu_erf": [node("Gelu", "m", "y")],
+    "elu": [node("Elu", "m", "y", alpha=0.7)],
+    "softplus": [node("Softplus", "m", "y")],
+    "softsign": [node("Softsign", "m", "y")],
+    "thresholded": [node("ThresholdedRelu", "m", "y", alpha=0.3)],
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_matmul_bias_residual_activation(name: str, rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Add", "b a", "c"), node("Add", "c r", "m"), *ACTIVATIONS[name]]
+    steps = check(nodes, {"x": f(rng, 2, 5, 19), "r": f(rng, 2, 5, 33)}, {"w": f(rng, 19, 33), "b": f(rng, 33)}, {"y": (2, 5, 33)})
+    assert kinds(steps) == ["gemm"]
+    assert act(steps[0]) == name
+
+
+CONVS = {
+    "gemm": dict(w=(33, 19, 1, 1), attrs={}),
+    "conv": dict(w=(33, 19, 3, 3), attrs={"strides": [1, 1], "dilations": [2, 2], "pads": [2, 2, 2, 2]}),
+    "dwconv": dict(w=(19, 1, 3, 3), attrs={"pads": [1, 1, 1, 1], "group": 19}),
+    "winograd": dict(w=(40, 48, 3, 3), attrs={"pads": [1, 1, 1, 1]}),
+}
+
+
+@pytest.mark.parametrize("name", ["clip", "hard_swish", "gelu_erf"])
+@pytest.mark.parametrize("kind", CONVS)
+def test_conv_batchnorm_residual_activation(kind: str, name: str, rng: np.random.Generator) -> None:
+    shape = CONVS[kind]["w"]
+    c, m = (19 if kind != "winograd" else 48), shape[0]  # type: ignore[index]
+    nodes = [
+        node("Conv", "x w b", "a", **CONVS[kind]["attrs"]),  # type: ignore[arg-type]
+        node("BatchNormalization", "a scale shift mean var", "n"),
+        node("Add", "r n", "m"),
+        *ACTIVATIONS[name],
+    ]
+    constants = {"w": f(rng, *shape), "b": f(rng, m), "scale": f(rng, m), "shift": f(rng, m), "mean": f(rng, m),
+                 "var": (0.5 + rng.random(m)).astype(np.float32)}  # fmt: skip
+    feeds = {"x": f(rng, 2, c, 9, 11), "r": f(rng, 2, m, 9, 11)}
+    steps = check(nodes, feeds, constants, {"y": (2, m, 9, 11)}, tolerance=1e-4 if kind == "winograd" else 1e-5)
+    assert kinds(steps) == [kind]
+    assert act(steps[-2]) == name
+
+
+@pytest.mark.parametrize("shape", [(33, 1, 1), (1,)], ids=str)
+def test_prelu(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    nodes = [node("Conv", "x w", "a"), node("PRelu", "a s", "y")]
+    steps = check(nodes, {"x": f(rng, 1, 5, 4, 3)}, {"w": f(rng, 33, 5, 1, 1), "s": f(rng, *shape)}, {"y": (1, 33, 4, 3)})
+    assert kinds(steps) == ["gemm"]
+    assert act(steps[-2]) == ("prelu" if len(shape) == 3 else "leaky_relu")
+
+
+def test_two_products_meet_in_one_add(rng: np.random.Generator) -> None:
+    """The later one takes the other as its residual."""
+    nodes = [node("Conv", "x w", "a"), node("Conv", "x v", "b"), node("Add", "a b", "m"), node("Relu", "m", "y")]
+    steps = check(nodes, {"x": f(rng, 1, 5, 4, 3)}, {"w": f(rng, 7, 5, 1, 1), "v": f(rng, 7, 5, 1, 1)}, {"y": (1, 7, 4, 3)})
+    assert kinds(steps) == ["gemm", "gemm"]
+
+
+def test_residual_made_after_the_product(rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "a"), node("Sin", "x", "s"), node("Mul", "s s", "r"), node("Add", "a r", "y")]
+    steps = check(nodes, {"x": f(rng, 5, 7)}, {"w": f(rng, 7, 7)}, {"y": (5, 7)})
+    assert kinds(steps) == ["eltwise", "gemm"]
+
+
+def test_what_is_an_output_is_not_swallowed(rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "m"), node("Relu", "m", "y")]
+    steps = check(nodes, {"x": f(rng, 5, 7)}, {"w": f(rng, 7, 3)}, {"m": (5, 3), "y": (5, 3)})
+    assert kinds(steps) == ["gemm", "eltwise"]
+
+
+def test_no_residual_behind_an_activation(rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "m"), node("Relu", "m", "a"), node("Add", "a r", "y")]
+    steps = check(nodes, {"x": f(rng, 5, 7), "r": f(rng, 5, 3)}, {"w": f(rng, 7, 3)}, {"y": (5, 3)})
+    assert kinds(steps) == ["gemm", "eltwise"]
+
+
+def test_broadcast_add_is_no_residual(rng: np.random.Generator) -> None:
+    nodes = [node("MatMul", "x w", "m"), node("Add", "m r", "y")]
+    steps = check(nodes, {"x": f(rng, 5, 7), "r": f(rng, 2, 5, 3)}, {"w": f(rng, 7, 3)}, {"y": (2, 5, 3)})
+    assert kinds(steps) == ["gemm", "eltwise"]
+
+
+# ---- attention: transposes become strides
+
+
+def test_attention_moves_nothing(rng: np.random.Generator) -> None:
+    batch, seq, heads, size = 2, 7, 3, 5
+    width = heads * size
+    split = {"split": np.array([batch, seq, heads, size], np.int64), "join": np.array([batch, seq, width], np.int64)}
+    nodes = [
+        node("MatMul", "x wq", "q0"), node("Reshape", "q0 split", "q1"), node("Transpose", "q1", "q", perm=[0, 2, 1, 3]),
+        node("MatMul", "x wk", "k0"), node("Reshape", "k0 split", "k1"), node("Transpose", "k1", "k", perm=[0, 2, 3, 1]),
+        node("MatMul", "x wv", "v0"), node("Reshape", "v0 split", "v1"), node("Transpose", "v1", "v", perm=[0, 2, 1, 3]),
+        node("MatMul", "q k", "s0"), node("Div", "s0 root", "s"), node("Softmax", "s", "p"),
+        node("MatMul", "p v", "c0"), node("Transpose", "c0", "c1", perm=[0, 2, 1, 3]), node("Reshape", "c1 join", "y"),
+    ]  # fmt: skip
+    constants = {"wq": f(rng, width, width), "wk": f(rng, width, width), "wv": f(rng, width, width), "root": sqrt(size), **split}
+    steps = check(nodes, {"x": f(rng, batch, seq, width)}, constants, {"y": (batch, seq, width)})
+    assert sorted(s.kind for s in steps) == ["gemm"] * 5 + ["gemm_pack"] * 2 + ["softmax"]
+
+
+# ---- channel shuffle, pools, old opsets
+
+
+@pytest.mark.parametrize("groups", [2, 3])
+def test_channel_shuffle(groups: int, rng: np.random.Generator) -> None:
+    x = f(rng, 2, 5, 4, 3)
+    shapes = {"split": np.array([2, groups, 2, 4, 3], np.int64), "join": np.array([2, 2 * groups, 4, 3], np.int64)}
+    nodes = [
+        node("Conv", "x w", "a"), node("Reshape", "a split", "b"), node("Transpose", "b", "c", perm=[0, 2, 1, 3, 4]),
+        node("Reshape", "c join", "d"), node("Conv", "d v", "y"),
+    ]  # fmt: skip
+    constants = {"w": f(rng, 2 * groups, 5, 1, 1), "v": f(rng, 7, 2 * groups, 1, 1), **shapes}
+    steps = check(nodes, {"x": x}, constants, {"y": (2, 7, 4, 3)})
+    assert [s.kind for s in steps].count("copy") == 3  # in, shuffle, out
+
+
+def test_squeeze_and_excite(rng: np.random.Generator) -> None:
+    nodes = [
+        node("Conv", "x w", "a"), node("GlobalAveragePool", "a", "p"), node("Conv", "p w1 b1", "q"), node("Relu", "q", "r"),
+        node("Conv", "r w2 b2", "s"), node("HardSigmoid", "s", "g"), node("Mul", "a g", "m"), node("Conv", "m v", "y"),
+    ]  # fmt: skip
+    constants = {"w": f(rng, 20, 5, 1, 1), "w1": f(rng, 6, 20, 1, 1), "b1": f(rng, 6), "w2": f(rng, 20, 6, 1, 1), "b2": f(rng, 20),
+                 "v": f(rng, 7, 20, 1, 1)}  # fmt: skip
+    steps = check(nodes, {"x": f(rng, 2, 5, 4, 3)}, constants, {"y": (2, 7, 4, 3)})
+    assert kinds(steps) == ["gemm", "reduce", "gemm", "gemm", "eltwise", "gemm"]
+
+
+@pytest.mark.parametrize(("p", "kind"), [(1, "reduce"), (2, "reduce"), (3, "pool")])
+def test_global_lp_pool(p: int, kind: str, rng: np.random.Generator) -> None:
+    x = f(rng, 2, 3, 4, 5)
+    model = make_model([node("GlobalLpPool", "x", "y", p=p)], {"x": x}, {}, {"y": (2, 3, 1, 1)})
+    (y,), steps = run(model, {"x": x})
+    want = (np.abs(x.astype(np.float64)) ** p).sum(axis=(2, 3), keepdims=True) ** (1 / p)
+    np.testing.assert_allclose(y, want, rtol=1e-5)
+    assert kinds(steps) == [kind]
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+def test_softmax_before_opset_13_flattens(op: str, rng: np.random.Generator) -> None:
+    x = f(rng, 2, 3, 5)
+    (y,), _ = run(make_model([node(op, "x", "y", axis=1)], {"x": x}, {}, {"y": x.shape}, opset=11), {"x": x})
+    e = np.exp(x.astype(np.float64))
+    want = e / e.sum(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(y, want if op == "Softmax" else np.log(want), rtol=1e-5)
+
+
+def test_linear_upsample_of_opset_9(rng: np.random.Generator) -> None:
+    x = f(rng, 1, 2, 3, 4)
+    model = make_model([node("Upsample", "x s", "y", mode="linear")], {"x": x}, {"s": np.array([1, 1, 2, 1], np.float32)}, {"y": (1, 2, 6, 4)}, 9)
+    (y,), _ = run(model, {"x": x})
+    last = np.concatenate([x[:, :, 1:], x[:, :, -1:]], axis=2)
+    want = np.stack([x, (x + last) / 2], axis=3).reshape(1, 2, 6, 4)
+    np.testing.assert_allclose(y, want, rtol=1e-6)

@@ -292,12 +292,13 @@ typedef struct {
     int64_t taps;
 } asymo_resample_args;
 
-/* rnn: the recurrent part of LSTM, GRU and RNN in one direction. The input part X W^T + Wb has been done by a gemm step.
+/* rnn: the recurrent part of LSTM, GRU and RNN in one direction, gates in ONNX's order. The input part X W^T + Wb is a gemm step's.
  * cell: 0 RNN, 1 LSTM, 2 GRU. gates = 1, 4, 3. Phases: one per time step (GRU without linear_before_reset: two).
- * operands: 0 gates of the input [seq][batch][gates*hidden], 1 R packed as B[k = hidden, n] (asymo_rnn_pack order, see exec/rnn.h),
- *   2 recurrent bias or absent, 3 peephole P [3*hidden] or absent, 4 sequence_lens (int32 [batch]) or absent,
- *   5 initial h [batch][hidden] or absent, 6 initial c or absent, 7 Y [seq][..] or absent, 8 Y_h, 9 Y_c or absent,
- *   10 state scratch (asymo_rnn_state_bytes). y_seq, y_batch: element strides of Y. A unit is a block of hidden columns. */
+ * operands: 0 gates of the input, element (t, b, i) at t x_seq + b x_batch + i, 1 R packed by asymo_rnn_pack (kernels/rnn/rnn.h),
+ *   2 recurrent bias [gates*hidden], added here, or absent (it may be folded into 0, but for gate h of a GRU with linear_before_reset),
+ *   3 peephole P [3*hidden] or absent, 4 sequence_lens (int32 [batch]) or absent, 5 initial h [batch][hidden] or absent,
+ *   6 initial c or absent, 7 Y [seq][..] or absent, 8 Y_h [batch][hidden] or absent, 9 Y_c or absent, 10 scratch (asymo_rnn_state_bytes).
+ * y_seq, y_batch: element strides of Y. act, p, q: ONNX's f, g, h. A unit is unit_n hidden columns, rounded up to a multiple of 16. */
 typedef struct {
     int64_t cell;
     int64_t seq, batch, hidden;

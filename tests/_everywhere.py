@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from _guard import guarded, guarded_copy
@@ -21,11 +21,19 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(np.isnan(a), np.isnan(b)) and bool(np.all(np.isnan(a) | (a.view(np.uint32) == b.view(np.uint32))))
 
 
-def run_everywhere(kind: str, args: Mapping[str, Any], operands: Sequence[np.ndarray | tuple[Any, ...] | None]) -> list[np.ndarray]:
+def _place(x: np.ndarray | tuple[Any, ...] | int | None, at: Literal["begin", "end"]) -> np.ndarray | None:
+    if x is None or isinstance(x, np.ndarray):
+        return None if x is None else guarded_copy(x, at)
+    array = guarded(x // 4, np.float32, at) if isinstance(x, int) else guarded(*x, at)
+    array.view(np.uint32)[...] = CANARY
+    return array
+
+
+def run_everywhere(kind: str, args: Mapping[str, Any], operands: Sequence[np.ndarray | tuple[Any, ...] | int | None]) -> list[np.ndarray]:
     """Runs the step once per instruction set, placement and number of workers. Returns its outputs.
 
     operands: arrays are inputs and must come back unchanged; a tuple (shape, dtype) is an output, of which every element must be written;
-    None is absent.
+    an int is scratch of that many bytes, full of NaN; None is absent.
     """
     isa_before = _core.isa_name()
     first: list[np.ndarray] = []
@@ -33,10 +41,8 @@ def run_everywhere(kind: str, args: Mapping[str, Any], operands: Sequence[np.nda
         for isa in _core.isas():
             _core.select_isa(isa)
             for at, workers, min_chunk in (("end", 1, 1), ("begin", 3, 1), ("end", 3, 2)):
-                arrays = [guarded_copy(x, at) if isinstance(x, np.ndarray) else x and guarded(*x, at) for x in operands]
+                arrays = [_place(x, at) for x in operands]
                 outputs = [a for a, x in zip(arrays, operands, strict=True) if isinstance(x, tuple)]
-                for y in outputs:
-                    y.view(np.uint32)[...] = CANARY
                 run_step(kind, args, arrays, workers=workers, min_chunk=min_chunk)
                 for a, x in zip(arrays, operands, strict=True):
                     assert not isinstance(x, np.ndarray) or a.tobytes() == x.tobytes(), f"{kind} changed an input on {isa}"

@@ -1,5 +1,4 @@
 /* pack.c: B[k, n] as panels of nr columns, each [k][nr], the last one zero-filled on the right. */
-#include <stdlib.h>
 
 #include "pack.h"
 
@@ -51,7 +50,3 @@ void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int
     for (int64_t j = 0; j < n; j += nr, packed += k * nr)
         asymo_gemm_pack_panel(k, ASYMO_MIN(nr, n - j), nr, b + j * n_stride, k_stride, n_stride, packed);
 }
-
-int64_t asymo_rnn_packed_size(int64_t cell, int64_t hidden) { (void)cell; (void)hidden; abort(); }
-void asymo_rnn_pack(int64_t cell, int64_t hidden, const float *r, float *packed) { (void)cell; (void)hidden; (void)r; (void)packed; abort(); }
-int64_t asymo_rnn_state_bytes(int64_t cell, int64_t batch, int64_t hidden) { (void)cell; (void)batch; (void)hidden; abort(); }

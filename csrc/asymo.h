@@ -308,7 +308,7 @@ typedef struct {
     int64_t unit_n;
     int64_t act[3];
     double p[3], q[3];
-    double clip; /* 0: none */
+    double clip; /* bounds what enters a gate's activation, not what enters h(c), as in ONNX Runtime; 0: none */
 } asymo_rnn_args;
 
 /* ---- sizes and packing: pure functions, called while planning -------------------------------------------------- */

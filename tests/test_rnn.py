@@ -90,7 +90,8 @@ def oracle(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     seq, batch, _ = case.x.shape
     n = case.hidden
     y, y_h, y_c = np.zeros((seq, batch, n)), np.zeros((batch, n)), np.zeros((batch, n))
-    act = [lambda v, a=ACTIVATIONS[name][3]: a(np.clip(v, -case.clip, case.clip) if case.clip else v) for name in case.activations]
+    plain = [ACTIVATIONS[name][3] for name in case.activations]
+    act = [lambda v, a=a: a(np.clip(v, -case.clip, case.clip) if case.clip else v) for a in plain]
     w, r, wb, rb = (a.astype(np.float64) for a in (case.w, case.r, case.wb, case.rb))
     p_i, p_o, p_f = (np.zeros(3 * n) if case.peephole is None else case.peephole.astype(np.float64)).reshape(3, n)
     for b in range(batch):
@@ -106,7 +107,7 @@ def oracle(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 i, before = act[0](i + p_i * c), c
                 f = 1 - i if case.input_forget else act[0](f + p_f * before)
                 c = f * before + i * act[1](g)
-                h = act[0](o + p_o * c) * act[2](c)
+                h = act[0](o + p_o * c) * plain[2](c)  # not clipped, as in ONNX Runtime
             else:
                 (xz, xr, xh), (rz, rr, rh), (bz, br, bh) = ((a.reshape(3, -1, *a.shape[1:])) for a in (x + wb, r, rb))
                 z, reset = act[0](xz + rz @ h + bz), act[0](xr + rr @ h + br)

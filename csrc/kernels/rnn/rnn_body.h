@@ -39,18 +39,21 @@ typedef struct {
     float *y, *y_h, *y_c;        /* [n]; NULL: not wanted */
 } block_row;
 
-V16_FN v16 part(const block_state *s, const float *p, int64_t gate) {
-    return p == NULL ? v16_zero() : v16_load_n(p + gate * s->args->hidden + s->j, s->n);
+V16_FN v16 part(const block_state *s, const float *p, int64_t g) {
+    return p == NULL ? v16_zero() : v16_load_n(p + g * s->args->hidden + s->j, s->n);
 }
 
-V16_FN v16 input(const block_state *s, const block_row *row, int64_t gate) {
-    return s->op[2] ? v16_add(part(s, row->x, gate), part(s, s->op[2], gate)) : part(s, row->x, gate);
+V16_FN v16 input(const block_state *s, const block_row *row, int64_t g) {
+    return s->op[2] ? v16_add(part(s, row->x, g), part(s, s->op[2], g)) : part(s, row->x, g);
 }
 
 static v16 activated(const block_state *s, int64_t i, v16 x) {
-    const float clip = (float)s->args->clip;
-    if (clip > 0.0f) x = v16_clip(x, v16_set1(-clip), v16_set1(clip));
     return v16_act(s->args->act[i], x, v16_zero(), (float)s->args->p[i], (float)s->args->q[i]);
+}
+
+V16_FN v16 gate(const block_state *s, int64_t i, v16 x) {
+    const float clip = (float)s->args->clip;
+    return activated(s, i, clip > 0.0f ? v16_clip(x, v16_set1(-clip), v16_set1(clip)) : x);
 }
 
 /* a[row][gate] += sum over k of h[row][k] r[k][gate]; rows and gates are constants. */
@@ -102,7 +105,7 @@ V16_FN void rnn_rows(const block_state *s, int64_t rows, const block_row *row) {
     v16 a[MAX_ROWS][MAX_GATES];
     for (int64_t i = 0; i < rows; i++) a[i][0] = input(s, &row[i], 0);
     add_recurrent(s, 1, rows, row, 0, s->r, a);
-    for (int64_t i = 0; i < rows; i++) put_h(s, &row[i], activated(s, 0, a[i][0]), 1);
+    for (int64_t i = 0; i < rows; i++) put_h(s, &row[i], gate(s, 0, a[i][0]), 1);
 }
 
 V16_FN void lstm_rows(const block_state *s, int64_t rows, const block_row *row, const int64_t *b) {
@@ -118,11 +121,11 @@ V16_FN void lstm_rows(const block_state *s, int64_t rows, const block_row *row, 
             a[i][I] = v16_fma(part(s, peephole, 0), before, a[i][I]);
             a[i][F] = v16_fma(part(s, peephole, 2), before, a[i][F]);
         }
-        const v16 in = activated(s, 0, a[i][I]);
-        const v16 forget = s->args->input_forget ? v16_sub(v16_set1(1.0f), in) : activated(s, 0, a[i][F]);
-        const v16 c = v16_fma(forget, before, v16_mul(in, activated(s, 1, a[i][C])));
+        const v16 in = gate(s, 0, a[i][I]);
+        const v16 forget = s->args->input_forget ? v16_sub(v16_set1(1.0f), in) : gate(s, 0, a[i][F]);
+        const v16 c = v16_fma(forget, before, v16_mul(in, gate(s, 1, a[i][C])));
         if (peephole) a[i][O] = v16_fma(part(s, peephole, 1), c, a[i][O]);
-        const v16 out = activated(s, 0, a[i][O]);
+        const v16 out = gate(s, 0, a[i][O]);
         put_c(s, &row[i], c);
         put_h(s, &row[i], v16_mul(out, activated(s, 2, c)), 1);
     }
@@ -136,7 +139,7 @@ V16_FN void gru_gates(const block_state *s, int64_t rows, const block_row *row, 
         for (int64_t g = 0; g < 2; g++) a[i][g] = input(s, &row[i], g);
     add_recurrent(s, 2, rows, row, 0, s->r, a);
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t g = 0; g < 2; g++) a[i][g] = activated(s, 0, a[i][g]);
+        for (int64_t g = 0; g < 2; g++) a[i][g] = gate(s, 0, a[i][g]);
 }
 
 /* candidate = g(x + (r * h) R + bias), in two phases. */
@@ -153,7 +156,7 @@ V16_FN void gru_rows(const block_state *s, int64_t rows, const block_row *row) {
     for (int64_t i = 0; i < rows; i++) a[i][0] = input(s, &row[i], 2);
     add_recurrent(s, 1, rows, row, 1, s->r + 2 * 16 * s->args->hidden, a);
     for (int64_t i = 0; i < rows; i++)
-        put_h(s, &row[i], gru_mix(v16_load(row[i].z), activated(s, 1, a[i][0]), h_before(s, &row[i])), 1);
+        put_h(s, &row[i], gru_mix(v16_load(row[i].z), gate(s, 1, a[i][0]), h_before(s, &row[i])), 1);
 }
 
 /* candidate = g(x + r * (h R + bias)), in one phase. */
@@ -163,7 +166,7 @@ V16_FN void gru_linear_rows(const block_state *s, int64_t rows, const block_row 
     for (int64_t i = 0; i < rows; i++) candidate[i][0] = part(s, s->op[2], 2);
     add_recurrent(s, 1, rows, row, 0, s->r + 2 * 16 * s->args->hidden, candidate);
     for (int64_t i = 0; i < rows; i++) {
-        const v16 new = activated(s, 1, v16_fma(a[i][1], candidate[i][0], part(s, row[i].x, 2)));
+        const v16 new = gate(s, 1, v16_fma(a[i][1], candidate[i][0], part(s, row[i].x, 2)));
         put_h(s, &row[i], gru_mix(a[i][0], new, h_before(s, &row[i])), 1);
     }
 }

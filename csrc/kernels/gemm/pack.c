@@ -1,5 +1,4 @@
 /* pack.c: B[k, n] as panels of nr columns, each [k][nr], the last one zero-filled on the right. */
-
 #include "pack.h"
 
 void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr) {

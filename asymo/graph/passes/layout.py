@@ -97,6 +97,10 @@ class _Walk:
     def new_form(self, value: Value, perm: Perm) -> Value:
         return Value(self.graph.fresh_name(value.name), TensorType(value.dtype, tuple(value.shape[p] for p in perm)))
 
+    def is_wanted_plain(self, value: Value) -> bool:
+        """Whether only matrix products and the caller read the value."""
+        return all(user.domain == "asymo" and user.op == "MatMul" for user in value.users)
+
     def emit(self, node: Node, perms: Sequence[Perm]) -> None:
         """Keeps a node whose outputs now come in these forms."""
         for i, value in enumerate(node.outputs):
@@ -203,8 +207,8 @@ class _Walk:
                 order = reshaped_order(perm, blocks)
                 if order is not None:
                     break
-            else:  # bring together what belongs together, in the order of what is there
-                perm = next(iter(self.forms_of(x)))
+            else:  # bring together what belongs together: for those who insist plainly, else in the order of what is there
+                perm = tuple(range(len(x.shape))) if self.is_wanted_plain(y) else next(iter(self.forms_of(x)))
                 kept = sorted(blocks, key=lambda b: perm.index(b[0][0]))
                 perm = (*(a for a in perm if x.shape[a] == 1), *(a for b in kept for a in b[0]))
                 order = reshaped_order(perm, blocks)

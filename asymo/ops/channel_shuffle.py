@@ -6,8 +6,8 @@ from math import prod
 
 from asymo.graph.ir import Node, TensorType
 from asymo.ops import Operator, operator
-from asymo.ops.conv import copy
 from asymo.plan.lower import Lowering
+from asymo.plan.move import copy
 
 
 @operator("ChannelShuffle", domain="asymo")

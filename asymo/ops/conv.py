@@ -32,6 +32,7 @@ from asymo.ops.matmul import all_f32
 from asymo.ops.window import arrange, channels, channels_last_strides, per_axis, spatial, text, triple, window
 from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.move import copy
 from asymo.plan.plan import Args
 from asymo.plan.tiles import dwconv_units, gemm_units, winograd_units
 
@@ -179,17 +180,6 @@ class AsymoConv(_Conv):
         assert source is not None
         copy(lo, source, target, (taps, channels), (1, taps), (channels, 1))
         return target
-
-
-def copy(lo: Lowering, source: Tensor, target: Tensor, shape: Ints, src_stride: Ints, dst_stride: Ints) -> None:
-    """Emits a strided fp32 copy."""
-    if len(shape) < 3:
-        pad = 3 - len(shape)
-        shape, src_stride, dst_stride = (1,) * pad + shape, (0,) * pad + src_stride, (0,) * pad + dst_stride
-    args: Args = {
-        "size_bytes": 4, "rank": len(shape), "shape": shape, "src_stride": src_stride, "dst_stride": dst_stride, "unit_rows": 1,
-    }  # fmt: skip
-    lo.emit("copy", args, [source, target])
 
 
 def pack_weights(lo: Lowering, w: Value, groups: int) -> Tensor:

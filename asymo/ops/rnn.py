@@ -13,12 +13,12 @@ import numpy as np
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
 from asymo.ops import Example, Operator, operator
-from asymo.ops.conv import copy
 from asymo.ops.epilogue import ACTS
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
 from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.move import copy
 from asymo.plan.plan import Args
 from asymo.plan.tiles import gemm_units, rnn_units
 

@@ -57,10 +57,10 @@ def test_inner_units(outer: int, reduce: int, inner: int, workers: int) -> None:
 
 
 @settings(deadline=None)
-@given(sizes, st.sampled_from([1, 3, 4]), st.integers(1, 8), register_tiles, workers)
-def test_rnn_units(hidden: int, gates: int, batch: int, registers: tuple[int, int], workers: int) -> None:
-    unit = tiles.rnn_units(hidden, gates, batch, registers[1], workers)
-    assert unit % registers[1] == 0
+@given(sizes, st.sampled_from([1, 3, 4]), st.integers(1, 8), workers)
+def test_rnn_units(hidden: int, gates: int, batch: int, workers: int) -> None:
+    unit = tiles.rnn_units(hidden, gates, batch, workers)
+    assert unit % tiles.LANES == 0
     assert tiles.ceil_div(hidden, unit) <= workers
 
 

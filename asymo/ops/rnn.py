@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from asymo.errors import ModelError
-from asymo.graph.ir import Node, TensorType
+from asymo.graph.ir import Node, TensorType, Value
 from asymo.ops import Example, Operator, operator
 from asymo.ops.epilogue import ACTS
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
 from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
-from asymo.plan.move import copy
+from asymo.plan.move import copy, fill
 from asymo.plan.plan import Args
 from asymo.plan.tiles import gemm_units, rnn_units
 
@@ -96,14 +96,13 @@ class Recurrent(Operator):
 
     def is_native(self, node: Node) -> bool:
         floats = [v for i, v in enumerate(node.inputs) if v is not None and i != 4]
-        r = node.inputs[2]
-        return all(v.dtype == F32 for v in floats) and r is not None and r.const is not None
+        return all(v.dtype == F32 for v in floats)
 
     def lower(self, node: Node, lo: Lowering) -> None:
         x, w, b, lens = (lo.input(node.input(i)) for i in (0, 1, 3, 4))
         h0, c0, peephole = lo.input(node.input(5)), lo.input(node.input(6)), lo.input(node.input(7))
         r_value, w_value = node.inputs[2], node.inputs[1]
-        assert x is not None and w is not None and r_value is not None and r_value.const is not None and w_value is not None
+        assert x is not None and w is not None and r_value is not None and w_value is not None
         batch_first, directions = bool(node.attrs.get("layout", 0)), directions_of(node)
         cell, gates = CELLS[self.name], GATES[self.name]
         seq, batch = x.shape[1::-1] if batch_first else x.shape[:2]
@@ -141,16 +140,15 @@ class Recurrent(Operator):
                 "x_seq": width if batch_first else batch * width, "x_batch": seq * width if batch_first else width,
                 "y_seq": directions * hidden if batch_first else directions * batch * hidden,
                 "y_batch": seq * directions * hidden if batch_first else hidden,
-                "unit_n": rnn_units(hidden, gates, batch, nr, lo.workers),
+                "unit_n": rnn_units(hidden, gates, batch, lo.workers),
                 "act": tuple(a for a, _, _ in acts), "p": tuple(p for _, p, _ in acts), "q": tuple(q for _, _, q in acts),
                 "clip": float(node.attrs.get("clip", 0.0) or 0.0),
             }  # fmt: skip
-            packed = lo.derive(("rnn", cell, d), [r_value.const], layout.pack_rnn(cell, d))  # type: ignore[arg-type]
             state = lo.temp((layout.rnn_state_bytes(cell, batch, hidden),), np.uint8)
             y_at = None if y is None else y.at(d * hidden if batch_first else d * batch * hidden)
             bias = b and b.at(2 * width * d + width)
             p_at = peephole and peephole.at(3 * hidden * d)
-            lo.emit("rnn", args, [gate_in, packed, bias, p_at, lens, h, c, y_at, h_out, c_out, state])
+            lo.emit("rnn", args, [gate_in, self._recurrent_weights(lo, r_value, cell, d), bias, p_at, lens, h, c, y_at, h_out, c_out, state])
             if together:
                 for value, out in ((y_h, h_out), (y_c, c_out)):
                     if value is not None and out is not None:
@@ -169,6 +167,33 @@ class Recurrent(Operator):
         assert source is not None
         args: Args = {"k": depth, "n": width, "k_stride": 1, "n_stride": depth, "batch": (1, 1, 1), "b_stride": (0, 0, 0)}
         lo.emit("gemm_pack", args, [source.at(d * width * depth), packed])
+        return packed
+
+    @staticmethod
+    def _recurrent_weights(lo: Lowering, value: Value, cell: int, d: int) -> Tensor:
+        """R[d] packed; by copies when it is no constant."""
+        if value.const is not None:
+            return lo.derive(("rnn", cell, d), [value.const], layout.pack_rnn(cell, d))  # type: ignore[arg-type]
+        source = lo.input(value)
+        assert source is not None
+        _, width, hidden = value.shape
+        groups, block = layout.rnn_gate_groups(cell), layout.RNN_BLOCK
+        gates, whole, rest = width // hidden, hidden // block, hidden % block
+        packed = lo.temp((-(-hidden // block) * gates * hidden * block,))
+        if rest:
+            fill(lo, packed, np.zeros(1, np.float32))
+        first = 0
+        for size in groups:
+            for at, blocks, columns in ((0, whole, block), (whole, 1, rest)):
+                copy(
+                    lo,
+                    source.at((d * width + first * hidden + at * block) * hidden),
+                    packed.at((at * gates + first) * hidden * block),
+                    (blocks, hidden, size, columns),
+                    (block * hidden, 1, hidden * hidden, hidden),
+                    (gates * hidden * block, size * block, block, 1),
+                )
+            first += size
         return packed
 
     @staticmethod
@@ -214,6 +239,8 @@ class Recurrent(Operator):
         yield case(1, 1, 1, 1, ["bias"])
         yield case(5, 1, 17, 33, ["bias", "state"], outputs=3 if lstm else 2)
         yield case(4, 3, 5, 19, ["bias"], constant=(2,))
+        yield case(3, 2, 5, 37, ["bias"], constant=())
+        yield case(3, 2, 5, 32, direction="bidirectional", constant=())
         yield case(4, 2, 3, 5, ["bias", "state"], layout=1)
         yield case(4, 3, 3, 5, ["bias", "state"], direction="reverse")
         yield case(4, 3, 3, 17, ["bias", "state"], direction="bidirectional", outputs=3 if lstm else 2)

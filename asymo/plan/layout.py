@@ -63,6 +63,15 @@ def pack_rnn(cell: int, direction: int) -> object:
     return lambda r: _core.rnn_pack(cell, r[direction])
 
 
+RNN_BLOCK = 16
+"""Hidden columns of a block of packed recurrent weights."""
+
+
+def rnn_gate_groups(cell: int) -> tuple[int, ...]:
+    """A block of packed recurrent weights is one [k][gates of the group][RNN_BLOCK] after the other (csrc/kernels/rnn/rnn.h)."""
+    return {0: (1,), 1: (4,), 2: (2, 1)}[cell]
+
+
 def rnn_state_bytes(cell: int, batch: int, hidden: int) -> int:
     """Bytes of an rnn step's scratch operand."""
     return _core.rnn_state_bytes(cell, batch, hidden)

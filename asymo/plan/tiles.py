@@ -93,7 +93,7 @@ def row_units(rows: int, work: float, workers: int) -> int:
     return max(1, ceil_div(rows, wanted_units(work, workers)))
 
 
-def rnn_units(hidden: int, gates: int, batch: int, nr: int, workers: int) -> int:
-    """unit_n of a recurrent step: hidden columns, a multiple of nr; a time step is small and ends at a barrier, so one unit a worker."""
+def rnn_units(hidden: int, gates: int, batch: int, workers: int) -> int:
+    """unit_n of a recurrent step: hidden columns, a multiple of LANES; a time step is small and ends at a barrier: one unit a worker."""
     wanted = max(1, min(int(2.0 * gates * batch * hidden * hidden / MIN_UNIT_FLOPS), workers))
-    return round_up(ceil_div(max(hidden, 1), wanted), nr)
+    return round_up(ceil_div(max(hidden, 1), wanted), LANES)

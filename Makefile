@@ -49,7 +49,7 @@ lint: setup
 
 bench: setup $(VENV)/.peers
 	$(BIN)/python -m benchmarks.models.fetch
-	$(BIN)/asymo-bench compare --set fixed --peers onnxruntime --threads 1,2
+	$(BIN)/asymo-bench compare .cache/models/*.onnx --peers onnxruntime --threads 1,2
 
 arm:
 	$(PYTHON) tests/arm/run.py

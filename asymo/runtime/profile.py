@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,3 +70,21 @@ class Profile:
         with open(path, "w") as file:
             json.dump({"traceEvents": self.events(), "displayTimeUnit": "ms"}, file)
         return path
+
+
+def summarise(records: Sequence[Record]) -> list[dict[str, object]]:
+    """One row per step over all records: median time from the first worker's begin to the last one's end, and its share of the total."""
+    spans: dict[tuple[int, int], list[float]] = {}
+    for record in records:
+        for i, rows in enumerate(record.times_ns):
+            ran = rows[rows[:, 1] > 0]
+            if len(ran):
+                spans.setdefault((id(record.plan), i), []).append(float(ran[:, 1].max() - ran[:, 0].min()) / 1e3)
+    plans = {id(record.plan): record.plan for record in records}
+    medians = {key: float(np.median(values)) for key, values in spans.items()}
+    total = sum(medians.values())
+    return [
+        {"step": i, "kind": s.kind, "op": s.op, "node": s.node, "serial": s.serial, "us": us, "share_%": 100 * us / total}
+        for (plan, i), us in medians.items()
+        for s in [plans[plan].steps[i]]
+    ]

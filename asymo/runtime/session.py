@@ -18,7 +18,7 @@ from asymo._core import Pool
 from asymo.device import topology
 from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph import passes
-from asymo.graph.ir import Graph, TensorType
+from asymo.graph.ir import TensorType
 from asymo.onnx import host, reader
 from asymo.onnx.reader import ModelMeta, NodeArg
 from asymo.plan.lower import Cache
@@ -135,7 +135,7 @@ class InferenceSession:
         self._output_names = tuple(d.name for d in self._meta.outputs)
         self._passed_through = tuple(n for n in self._output_names if n in self._input_names)
         self._host_ops: dict[str, str] = {}
-        self._profile = Profile() if self._options.enable_profiling else None
+        self.profile = Profile() if self._options.enable_profiling else None
         types = self._input_types
         if all(t is not None and t.is_concrete for t in types):
             self._stages[tuple(t.shape for t in types)] = self._plan(types)  # type: ignore[arg-type,union-attr]
@@ -182,9 +182,7 @@ class InferenceSession:
 
     # ---- running
 
-    def run(
-        self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray], run_options: Any = None
-    ) -> list[Any]:
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray], run_options: Any = None) -> list[Any]:
         """Runs the model.
 
         Args:
@@ -228,7 +226,7 @@ class InferenceSession:
             arrays = [feed[name] for name in names]
         except KeyError:
             arrays = []
-        if len(feed) != len(names) or not arrays and names:
+        if len(feed) != len(names) or (not arrays and names):
             arrays = self._match_names(feed)
         key = []
         for i, array in enumerate(arrays):
@@ -246,7 +244,7 @@ class InferenceSession:
             self._stages.move_to_end(tuple(key))
         env: Env = dict(zip(names, arrays, strict=True))
         wanted = self._output_names
-        profile = self._profile
+        profile = self.profile
         while stage is not None:
             for name, constant in stage.results.items():
                 env[name] = constant.copy() if name in wanted else constant
@@ -337,9 +335,9 @@ class InferenceSession:
     def end_profiling(self) -> str:
         """Writes what was recorded since the session was made as Chrome trace JSON and returns the file's path. Needs
         SessionOptions.enable_profiling. Opens in ui.perfetto.dev and chrome://tracing."""
-        if self._profile is None:
+        if self.profile is None:
             raise InvalidArgumentError("nothing was recorded: set SessionOptions.enable_profiling before the session is made")
-        return self._profile.write(self._options.profile_file_prefix)
+        return self.profile.write(self._options.profile_file_prefix)
 
 
 def load(

@@ -20,7 +20,7 @@ from asymo import ops
 from asymo._core import Pool, Program, Slots, aligned_empty
 from asymo.graph import passes
 from asymo.graph.infer import Evaluate, Waiting, infer, subgraphs
-from asymo.graph.ir import Graph, Node, TensorType, Value
+from asymo.graph.ir import Graph, Node, TensorType
 from asymo.plan.lower import Cache, Lowering
 from asymo.plan.plan import ARENA, Plan
 

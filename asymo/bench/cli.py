@@ -1,0 +1,150 @@
+"""asymo-bench. Results go to stdout, progress to stderr; the exit code is 0 on success, 1 when a result is wrong, 2 on misuse."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import asymo
+from asymo import _core, knobs
+from asymo.bench import compare, demo, feeds
+from asymo.bench.measure import measure
+from asymo.bench.peers import PEERS
+from asymo.bench.report import FORMATS, Progress, Row, table
+from asymo.bench.worker import peak_memory_mb
+from asymo.errors import AsymoError
+from asymo.runtime.profile import summarise
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="asymo-bench", description="Runs, measures and compares ONNX models. Without arguments: the demo.")
+    top.add_argument("--version", action="version", version=f"asymo {asymo.__version__} ({_core.isa_name()})")
+    commands = top.add_subparsers(dest="command")
+
+    run = commands.add_parser("run", help="measure one model")
+    run.add_argument("model", type=Path)
+    _add_inputs(run)
+    run.add_argument("--threads", type=int, default=0, help="workers (default: one per core of the core set)")
+    run.add_argument("--cores", help='"all", "big", "little" or a list such as 0-3,6')
+    run.add_argument("--warmup", type=int, default=3, help="untimed runs first (default 3)")
+    many = run.add_mutually_exclusive_group()
+    many.add_argument("--runs", type=int, default=0, help="timed runs")
+    many.add_argument("--seconds", type=float, default=3.0, help="time until this long has passed (default 3)")
+    run.add_argument("--profile", action="store_true", help="a table of the steps, and a Chrome trace in asymo_profile_*.json")
+    _add_format(run)
+    run.set_defaults(call=_run)
+
+    versus = commands.add_parser("compare", help="measure models against other runtimes, interleaved")
+    versus.add_argument("models", type=Path, nargs="+", metavar="MODEL", help="MODEL.npz beside a model holds its inputs")
+    _add_inputs(versus)
+    versus.add_argument("--peers", default="onnxruntime", help=f"from {', '.join(p for p in PEERS if p != 'asymo')}")
+    versus.add_argument("--threads", default="1", help="thread counts, e.g. 1,2")
+    versus.add_argument("--rounds", type=int, default=5)
+    versus.add_argument("--seconds", type=float, default=0.4, help="per runtime and round")
+    _add_format(versus)
+    versus.set_defaults(call=_compare)
+
+    show = commands.add_parser("knobs", help="list the environment variables")
+    _add_format(show)
+    show.set_defaults(call=_knobs)
+    return top
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--shape", action="append", default=[], metavar="NAME:1x3x224x224", help="shape of an input with symbolic dimensions"
+    )
+    command.add_argument("--input", action="append", default=[], metavar="NAME:FILE.npy", help="elements of an input; .npz: of several")
+
+
+def _add_format(command: argparse.ArgumentParser) -> None:
+    group = command.add_mutually_exclusive_group()
+    for form in FORMATS[1:]:
+        group.add_argument(f"--{form}", dest="form", action="store_const", const=form, default="text")
+
+
+def _run(args: argparse.Namespace) -> int:
+    options = asymo.SessionOptions(intra_op_num_threads=args.threads, enable_profiling=args.profile)
+    session = asymo.InferenceSession(args.model, options, cores=args.cores)
+    arrays = feeds.make(session.get_inputs(), feeds.parse_shapes(args.shape), feeds.parse_files(args.input))
+    with Progress(args.model.name) as progress:
+        samples = measure(
+            lambda: session.run(None, arrays),
+            warmup=args.warmup,
+            runs=args.runs,
+            seconds=0 if args.runs else args.seconds,
+            progress=progress,
+        )
+    row: Row = {"model": args.model.stem, "workers": len(session.placement), "isa": _core.isa_name(), **samples.summary()}
+    row["peak_mb"] = peak_memory_mb()
+    steps = summarise(session.profile.records) if session.profile is not None else []
+    if args.form == "json":
+        document: dict[str, Any] = {**row, "placement": session.placement, "host_ops": session.host_ops, "samples_ns": list(samples.ns)}
+        document["knobs"] = {k.name: k.get() for k in knobs.KNOBS if k.get() is not None}
+        print(json.dumps({**document, "steps": steps} if steps else document, indent=1))
+    else:
+        print(table([row], args.form))
+        if session.host_ops:
+            print(f"\nhost steps: {', '.join(f'{n} ({op})' for n, op in session.host_ops.items())}")
+        if steps:
+            print("\n" + table(steps, args.form))
+    if args.profile:
+        print(f"trace: {session.end_profiling()}", file=sys.stderr)
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    peers = [p.strip() for p in args.peers.split(",") if p.strip()]
+    unknown = [p for p in peers if p not in PEERS]
+    if unknown:
+        raise asymo.InvalidArgumentError(f"--peers {','.join(unknown)}: choose from {', '.join(PEERS)}")
+    threads = [int(t) for t in args.threads.split(",")]
+    rows: list[Row] = []
+    for model in args.models:
+        beside = model.with_suffix(".npz")
+        arrays = feeds.parse_files([*([str(beside)] if beside.exists() else []), *args.input])
+        declared = asymo.InferenceSession(model, asymo.SessionOptions(intra_op_num_threads=1)).get_inputs()
+        made = feeds.make(declared, feeds.parse_shapes(args.shape), arrays)
+        with Progress(model.name) as progress:
+            found = compare.compare(model, made, peers, threads, rounds=args.rounds, seconds=args.seconds, progress=progress)
+        rows += found
+        if len(args.models) > 1 and args.form == "text":
+            print(table(found, "text") + "\n", flush=True)
+    if len(args.models) == 1 or args.form != "text":
+        print(table(rows, args.form))
+    if len(args.models) > 1 and args.form in ("text", "markdown"):
+        print("\n" + table(compare.geometric_means(rows), args.form, "Geometric means (above 1: Asymo is faster)"))
+    wrong = [r for r in rows if r["peer"] == "asymo" and not (r.get("difference") is not None and r["difference"] <= 1e-3)]
+    for row in wrong:
+        print(f"{row['model']}: {row.get('error') or 'the outputs differ by ' + str(row.get('difference'))}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _knobs(args: argparse.Namespace) -> int:
+    rows = [{"knob": k.name, "type": k.type.__name__, "value": k.get(), "what": k.doc} for k in knobs.KNOBS]
+    print(table(rows, args.form))
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script."""
+    args = parser().parse_args(argv)
+    np.seterr(all="ignore")
+    try:
+        return demo.main() if args.command is None else args.call(args)
+    except (AsymoError, OSError) as error:
+        print(f"asymo-bench: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

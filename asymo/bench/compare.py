@@ -1,0 +1,149 @@
+"""Runtimes against each other: every one in its own process, the same inputs, rounds interleaved, medians and ratios."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asymo.bench.measure import Samples
+from asymo.bench.report import Row
+
+
+@dataclass
+class Contestant:
+    """A runtime at a thread count: its process, or why there is none, and its samples."""
+
+    peer: str
+    threads: int
+    process: subprocess.Popen[str] | None
+    outputs: Path
+    info: dict[str, Any]
+    ns: list[int] = field(default_factory=list)
+    peak_mb: float = 0.0
+
+    def ask(self, runs: int) -> None:
+        """Lets it run and takes its samples."""
+        assert self.process is not None and self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"runs": runs}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            self.info, self.process = {"error": "the process died"}, None
+            return
+        answer = json.loads(line)
+        self.ns += answer["ns"]
+        self.peak_mb = answer["peak_mb"]
+
+    def close(self) -> None:
+        if self.process is not None:
+            self.process.communicate()
+
+
+def start(peer: str, model: Path, threads: int, inputs: Path, folder: Path) -> Contestant:
+    """Starts a runtime's process and waits until it has run the model once."""
+    outputs = folder / f"{peer}-{threads}.npz"
+    command = [sys.executable, "-m", "asymo.bench.worker", peer, str(model), str(threads), str(inputs), str(outputs)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    info = json.loads(line) if line else {"error": "the process died while loading"}
+    if "error" in info:
+        process.communicate()
+        return Contestant(peer, threads, None, outputs, info)
+    return Contestant(peer, threads, process, outputs, info)
+
+
+def compare(
+    model: Path,
+    feeds: Mapping[str, np.ndarray],
+    peers: Sequence[str],
+    threads: Sequence[int],
+    *,
+    rounds: int = 5,
+    seconds: float = 0.4,
+    progress: Callable[[float], None] = lambda fraction: None,
+) -> list[Row]:
+    """One row per runtime and thread count: median, quartiles, ratio to Asymo at the same thread count (above 1: Asymo is faster),
+    load time, peak memory, and the largest difference of an output from ONNX Runtime's (else from Asymo's), relative to the largest
+    output.
+
+    Each round visits every runtime in turn, for about `seconds`; runtimes that cannot run the model get a row that says why."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        inputs = folder / "inputs.npz"
+        np.savez(inputs, **dict(feeds))  # type: ignore[arg-type]
+        field_: list[Contestant] = []
+        try:
+            for count in threads:
+                field_ += [start(peer, model, count, inputs, folder) for peer in ("asymo", *(p for p in peers if p != "asymo"))]
+            alive = [c for c in field_ if c.process is not None]
+            for contestant in alive:
+                contestant.ask(3)
+            counts = {id(c): max(3, int(seconds * 1e9 / max(np.median(c.ns or [1]), 1))) for c in alive}
+            for contestant in alive:
+                contestant.ns.clear()
+            for turn in range(rounds):
+                order = alive[turn % len(alive) :] + alive[: turn % len(alive)] if alive else []
+                for i, contestant in enumerate(order):
+                    if contestant.process is not None:
+                        time.sleep(0.02)
+                        contestant.ask(min(counts[id(contestant)], 2000))
+                    progress((turn + (i + 1) / len(order)) / rounds)
+        finally:
+            for contestant in field_:
+                contestant.close()
+        return _rows(model.stem, field_)
+
+
+def _rows(model: str, field_: list[Contestant]) -> list[Row]:
+    measured = [c for c in field_ if c.ns]
+    ours = {c.threads: float(np.median(c.ns)) for c in measured if c.peer == "asymo"}
+    oracle = next((c for c in measured if c.peer == "onnxruntime"), next(iter(measured), None))
+    rows: list[Row] = []
+    for c in field_:
+        row: Row = {"model": model, "peer": c.peer, "threads": c.threads}
+        if not c.ns:
+            rows.append({**row, "error": c.info.get("error", "no samples")})
+            continue
+        samples = Samples(tuple(c.ns))
+        row |= {"median_ms": samples.median_ms, "p25_ms": samples.percentile_ms(25), "p75_ms": samples.percentile_ms(75)}
+        row["ratio"] = samples.median_ms * 1e6 / ours[c.threads] if c.threads in ours else None
+        row |= {"load_ms": c.info["load_ms"], "first_ms": c.info["first_ms"], "peak_mb": c.peak_mb}
+        row["difference"] = difference(c.outputs, oracle.outputs) if oracle is not None else None
+        rows.append({**row, "version": c.info["version"]})
+    return rows
+
+
+def difference(a: Path, b: Path) -> float | None:
+    """Largest difference between the outputs in two files, relative to the largest output; None when their sizes differ."""
+    worst = 0.0
+    with np.load(a) as left, np.load(b) as right:
+        if len(left.files) != len(right.files):
+            return None
+        for name in left.files:
+            x, y = left[name].astype(np.float64).ravel(), right[name].astype(np.float64).ravel()
+            if x.size != y.size:
+                return None
+            worst = max(worst, float(np.abs(x - y).max(initial=0) / max(np.abs(y).max(initial=0), 1e-30)))
+    return worst
+
+
+def geometric_means(rows: Sequence[Row]) -> list[Row]:
+    """For each peer and thread count, the geometric mean of its ratios to Asymo over the models, and how many there are."""
+    groups: dict[tuple[str, int], list[float]] = {}
+    for row in rows:
+        if row["peer"] != "asymo" and row.get("ratio"):
+            groups.setdefault((row["peer"], row["threads"]), []).append(row["ratio"])
+    return [
+        {"peer": peer, "threads": threads, "models": len(ratios), "ratio": float(np.exp(np.mean(np.log(ratios)))), "worst": min(ratios)}
+        for (peer, threads), ratios in groups.items()
+    ]

@@ -13,6 +13,8 @@ typedef struct {
 /* false: the kernel would not tell; *mask is empty then. */
 bool asymo_pin_get(asymo_cpu_mask *mask);
 bool asymo_pin_set(const asymo_cpu_mask *mask);
+/* The CPU that the calling thread is on right now, -1: unknown. No system call on most machines. */
+int32_t asymo_pin_current(void);
 int64_t asymo_pin_count(const asymo_cpu_mask *mask);
 
 /* Pins the calling thread to one CPU out of those in allowed, and reads back. Returns the CPU, or -1 when the thread is not pinned:

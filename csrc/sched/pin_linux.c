@@ -11,6 +11,8 @@ bool asymo_pin_get(asymo_cpu_mask *mask) {
 
 bool asymo_pin_set(const asymo_cpu_mask *mask) { return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0; }
 
+int32_t asymo_pin_current(void) { return sched_getcpu(); }
+
 int64_t asymo_pin_count(const asymo_cpu_mask *mask) {
     int64_t count = 0;
     for (size_t i = 0; i < sizeof mask->bits / sizeof mask->bits[0]; i++) count += __builtin_popcountll(mask->bits[i]);

@@ -87,11 +87,20 @@ static void subnormal(const void *args, void *const *op, int64_t begin, int64_t 
     for (int64_t u = begin; u < end; u++) ((float *)op[0])[u] = smallest_normal * 0x1p-23f;
 }
 
-enum { NOTHING, MIRROR, PHASED, COUNT, FAULTY, SUBNORMAL };
+/* y[u] = the number of CPUs that the worker may run on. */
+static void places(const void *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
+    (void)args, (void)worker;
+    cpu_set_t mask;
+    CHECK(sched_getaffinity(0, sizeof mask, &mask) == 0, "sched_getaffinity");
+    for (int64_t u = begin; u < end; u++) ((uint32_t *)op[0])[u] = (uint32_t)CPU_COUNT(&mask);
+}
+
+enum { NOTHING, MIRROR, PHASED, COUNT, FAULTY, SUBNORMAL, PLACES };
 const asymo_step_row asymo_step_rows[] = {
     {"nothing", sizeof(toy_args), units, scratch, NULL, nothing}, {"mirror", sizeof(toy_args), units, scratch, NULL, mirror},
     {"phased", sizeof(toy_args), units, scratch, phases, phased}, {"count", sizeof(toy_args), units, scratch, NULL, count},
     {"faulty", sizeof(toy_args), units, scratch, NULL, faulty},   {"subnormal", sizeof(toy_args), units, scratch, NULL, subnormal},
+    {"places", sizeof(toy_args), units, scratch, NULL, places},
 };
 const int32_t asymo_step_row_count = sizeof asymo_step_rows / sizeof asymo_step_rows[0];
 
@@ -270,6 +279,13 @@ static void test_environment(void) {
     asymo_float_env_set();
     for (int i = 0; i < N; i++) CHECK(values[i] > 0, "unit %d was computed with flush-to-zero", i);
     asymo_float_env_restore(mode);
+    asymo_program_destroy(program);
+    OK(asymo_program_create(2, &program));
+    uint32_t counts[N] = {0}, n_cpus[N] = {0};
+    add(program, COUNT, (toy_args){.units = N, .pause_us = 300}, &(asymo_ref){0, 0}, 1, 0, 1);
+    add(program, PLACES, (toy_args){.units = N}, &(asymo_ref){1, 0}, 1, 0, 1);
+    OK(asymo_program_run(program, pool, (void *[]){counts, n_cpus}, 2, 0, 2, NULL));
+    for (int i = 0; i < N; i++) CHECK(n_cpus[i] == 1, "unit %d ran on a worker that may run on %u CPUs", i, n_cpus[i]);
     CHECK(sched_getaffinity(0, sizeof after, &after) == 0 && CPU_EQUAL(&before, &after), "the caller's mask was not restored");
     asymo_program_destroy(program);
     asymo_pool_destroy(pool);

@@ -334,8 +334,6 @@ void asymo_gemm_unit(int64_t m, int64_t n, int64_t k, int64_t workers, int64_t *
 int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n);
 /* w: [n][c][3][3] (ONNX OIHW). */
 void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, float *packed);
-/* A good unit_tiles: from shape, workers and the geometry of the current instruction set; any other gives the same bits. */
-int64_t asymo_winograd_unit_tiles(int64_t tile, int64_t c, int64_t n, int64_t out_h, int64_t out_w, int64_t batch, int64_t workers);
 /* r: ONNX's R of one direction [gates*hidden][hidden]; rows in ONNX gate order. */
 int64_t asymo_rnn_packed_size(int64_t cell, int64_t hidden);
 void asymo_rnn_pack(int64_t cell, int64_t hidden, const float *r, float *packed);

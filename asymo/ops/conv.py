@@ -10,7 +10,7 @@ asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...); instead
 Which algorithm runs is a function of the shapes only:
   depthwise         one channel in and out of each group, 1-D or 2-D    dwconv
   1x1, stride 1     no padding, one group                               gemm
-  3x3, stride 1     see `pays_winograd`                                 winograd
+  3x3, stride 1     see `plan.tiles.winograd_tile`                      winograd
   else                                                                  conv (indirect GEMM)
 A transposed convolution is one convolution per output phase: the outputs at r, r + stride, r + 2 stride, ... of each axis see the same taps
 of the kernel, backwards, at stride 1.
@@ -34,17 +34,9 @@ from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.move import copy
 from asymo.plan.plan import Args
-from asymo.plan.tiles import dwconv_units, gemm_units, winograd_units
+from asymo.plan.tiles import dwconv_units, gemm_units, winograd_tile, winograd_units
 
 Ints = tuple[int, ...]
-
-
-def pays_winograd(c: int, n: int, out: Ints) -> int:
-    """The tile of Winograd's algorithm for a 3x3 convolution with stride 1, 0 when it does not pay: transforms cost about 2 (c + n) per
-    point against c n saved, so both channel counts have to be large, and the last tiles must not be mostly empty."""
-    if min(c, n) < 32 or min(out) < 6:
-        return 0
-    return 4
 
 
 class _Conv(Operator):
@@ -145,7 +137,7 @@ class AsymoConv(_Conv):
             return
         tile = 0
         if win.kernel == (3, 3) and win.stride == one and win.dilation == one and group == 1 and w_value.const is not None:
-            tile = pays_winograd(c, n_all, win.out)
+            tile = winograd_tile(c, n_all, win.out, batch)
         if tile:
             tiles = batch * -(-win.out[0] // tile) * -(-win.out[1] // tile)
             args = {

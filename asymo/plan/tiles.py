@@ -72,10 +72,34 @@ def dwconv_units(batch: int, out: tuple[int, int], channels: int, kernel: tuple[
     return unit_rows, min(unit_c, channels)
 
 
+WINOGRAD_COSTS = {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)}
+"""tile (0: a direct convolution) -> products of a place; v16 instructions of its input and of its output transform."""
+
+
+def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
+    """2 or 4: the tile with which a 3x3, stride 1 convolution of c to n channels is cheapest; 0: Winograd does not pay.
+
+    Costs are FLOPs per pair of channels: products, transforms over whole vectors of channels, and the weights, a byte of which costs
+    8 FLOPs unless they stay in 1 MiB of cache from run to run. Winograd must save a quarter. A GEMM of fewer than 4 places is no
+    cheaper than one of 4. docs/kernels-conv.md holds this against measurements.
+    """
+
+    def cost(tile: int) -> float:
+        products, enter, leave = WINOGRAD_COSTS[tile]
+        places = batch * prod(ceil_div(size, tile or 1) for size in out)
+        transforms = 2.0 * (enter * round_up(c, LANES) + leave * round_up(n, LANES)) / (c * n)
+        weights = 4 * products if 4 * products * c * n > 1 << 20 else 0
+        return max(places, 4) * (2 * products + transforms) + 8 * weights
+
+    tile = min(2, 4, key=cost)
+    return tile if cost(tile) < 0.75 * cost(0) else 0
+
+
 def winograd_units(tiles: int, c: int, n: int, tile: int, mr: int, workers: int) -> int:
-    """unit_tiles: the transformed input and output of the unit's tiles fit in L2; a multiple of mr unless that is too few units."""
+    """unit_tiles: the transformed input, and output of at most 128 channels at a time, fit in L2; at least two tiles of the register
+    tile, because a unit reads all of the weights; a multiple of mr unless that is too few units."""
     points = (tile + 2) ** 2
-    fit = max(mr, L2_BYTES // (4 * points * (c + n)) // mr * mr)
+    fit = max(2 * mr, L2_BYTES // (4 * points * (c + min(n, 128))) // mr * mr)
     wanted = wanted_units(2.0 * tiles * points * c * n, workers)
     unit = min(fit, round_up(ceil_div(tiles, wanted), mr))
     return max(1, min(unit, tiles))

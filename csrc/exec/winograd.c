@@ -123,15 +123,3 @@ void asymo_winograd_run(const asymo_winograd_args *a, void *const *op, int64_t b
         }
     }
 }
-
-/* As many tiles as keep V and M within half of a common L2 (1 MiB), but two tiles of rows of the micro-kernel at least, because a unit
- * reads all of U once; and not so many that a worker gets less than two units. */
-int64_t asymo_winograd_unit_tiles(int64_t tile, int64_t c, int64_t n, int64_t out_h, int64_t out_w, int64_t batch, int64_t workers) {
-    enum { SCRATCH_FLOATS = 128 * 1024, UNITS_PER_WORKER = 2 };
-    int64_t mr, nr, kr;
-    asymo_gemm_geometry(&mr, &nr, &kr);
-    const int64_t tiles = batch * asymo_ceil_div(out_h, tile) * asymo_ceil_div(out_w, tile);
-    const int64_t fits = SCRATCH_FLOATS / (v_floats(tile, c) + m_floats(tile, n)) / mr * mr;
-    const int64_t share = asymo_round_up(asymo_ceil_div(tiles, UNITS_PER_WORKER * workers), mr);
-    return ASYMO_MAX(1, ASYMO_MIN(tiles, ASYMO_MIN(share, ASYMO_MAX(fits, 2 * mr))));
-}

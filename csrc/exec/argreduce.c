@@ -13,7 +13,8 @@ void asymo_argreduce_run(const asymo_argreduce_args *args, void *const *op, int6
     (void)worker;
     const float *x = op[0];
     int64_t *y = op[1];
-    for (int64_t o = begin; o < end; o++)
+    for (int64_t o = begin; o < end; o++) {
         ASYMO_PICK(asymo_argreduce)
         (args->largest, args->select_last, args->reduce, args->inner, x + o * args->reduce * args->inner, y + o * args->inner);
+    }
 }

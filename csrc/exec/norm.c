@@ -59,7 +59,9 @@ void asymo_norm_run(const asymo_norm_args *args, void *const *op, int64_t begin,
     (void)worker;
     const asymo_norm_shape shape = {.rms = args->rms, .eps = (float)args->eps};
     for (int64_t unit = begin; unit < end; unit++) {
-        if (by_columns(args)) run_columns(args, op, unit, shape);
-        else run_rows(args, op, unit, shape);
+        if (by_columns(args))
+            run_columns(args, op, unit, shape);
+        else
+            run_rows(args, op, unit, shape);
     }
 }

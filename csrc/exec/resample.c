@@ -20,7 +20,9 @@ void asymo_resample_run(const asymo_resample_args *args, void *const *op, int64_
         const int64_t o = unit / args->count, i = unit % args->count;
         const float *image = x + o * args->axis * args->inner;
         float *row = y + unit * args->inner;
-        if (w == NULL) memcpy(row, image + index[i * args->taps] * args->inner, (size_t)args->inner * sizeof(float));
-        else ASYMO_PICK(asymo_resample_row)(args->taps, index + i * args->taps, w + i * args->taps, args->inner, image, row);
+        if (w == NULL)
+            memcpy(row, image + index[i * args->taps] * args->inner, (size_t)args->inner * sizeof(float));
+        else
+            ASYMO_PICK(asymo_resample_row)(args->taps, index + i * args->taps, w + i * args->taps, args->inner, image, row);
     }
 }

@@ -26,6 +26,7 @@ ASYMO_DECLARE(void, asymo_norm_columns, (const asymo_norm_shape *shape, const fl
 /* Local response: y[c] = x[c] / (bias + alpha / size * sum of x^2 over the size channels around c)^beta, the sum in ascending channels,
  * channels outside counting 0; below c lie (size - 1) / 2 of them, the rest above. x and y: [rows][channels]. y may be x.
  * scratch: asymo_lrn_scratch_floats(channels, size). */
-ASYMO_DECLARE(void, asymo_lrn_rows, (int64_t rows, int64_t channels, int64_t size, float alpha, float beta, float bias, const float *x,
-                                     float *y, float *scratch));
+ASYMO_DECLARE(void, asymo_lrn_rows,
+              (int64_t rows, int64_t channels, int64_t size, float alpha, float beta, float bias, const float *x, float *y,
+               float *scratch));
 static inline int64_t asymo_lrn_scratch_floats(int64_t channels, int64_t size) { return asymo_round_up(channels, 16) + size; }

@@ -60,7 +60,8 @@ V16_FN void column_best(int64_t largest, int64_t select_last, int64_t n, int64_t
 }
 
 void ASYMO_NAME(asymo_argreduce)(int64_t largest, int64_t select_last, int64_t n, int64_t inner, const float *x, int64_t *y) {
-    if (inner == 1) *y = row_best(largest, select_last, n, x);
+    if (inner == 1)
+        *y = row_best(largest, select_last, n, x);
     else
         for (int64_t j = 0; j < inner; j += 16) column_best(largest, select_last, n, inner, ASYMO_MIN(16, inner - j), x + j, y + j);
 }

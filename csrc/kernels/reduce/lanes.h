@@ -37,8 +37,10 @@ V16_FN v16 column_load(const float *x, int64_t v, int64_t n) {
     return 16 * v + 16 <= n ? v16_load(x + 16 * v) : v16_load_n(x + 16 * v, n - 16 * v);
 }
 V16_FN void column_store(float *y, v16 a, int64_t v, int64_t n) {
-    if (16 * v + 16 <= n) v16_store(y + 16 * v, a);
-    else v16_store_n(y + 16 * v, a, n - 16 * v);
+    if (16 * v + 16 <= n)
+        v16_store(y + 16 * v, a);
+    else
+        v16_store_n(y + 16 * v, a, n - 16 * v);
 }
 
 /* Columns: merges the lanes of `vectors` column vectors into lane[0]. */

@@ -28,42 +28,62 @@ V16_FN v16 start(int64_t mode) {
 
 V16_FN v16 enter(int64_t mode, v16 a, v16 x, v16 shift) {
     switch (mode) {
-    case ASYMO_REDUCE_MAX: return v16_nan_max(a, x);
-    case ASYMO_REDUCE_MIN: return v16_nan_min(a, x);
-    case ASYMO_REDUCE_PROD: return v16_mul(a, x);
-    case ASYMO_REDUCE_L1: return v16_add(a, v16_abs(x));
+    case ASYMO_REDUCE_MAX:
+        return v16_nan_max(a, x);
+    case ASYMO_REDUCE_MIN:
+        return v16_nan_min(a, x);
+    case ASYMO_REDUCE_PROD:
+        return v16_mul(a, x);
+    case ASYMO_REDUCE_L1:
+        return v16_add(a, v16_abs(x));
     case ASYMO_REDUCE_L2:
-    case ASYMO_REDUCE_SUM_SQUARE: return v16_fma(x, x, a);
-    case ASYMO_REDUCE_LOG_SUM_EXP: return v16_add(a, v16_exp(v16_sub(x, shift)));
-    default: return v16_add(a, x);
+    case ASYMO_REDUCE_SUM_SQUARE:
+        return v16_fma(x, x, a);
+    case ASYMO_REDUCE_LOG_SUM_EXP:
+        return v16_add(a, v16_exp(v16_sub(x, shift)));
+    default:
+        return v16_add(a, x);
     }
 }
 
 V16_FN v16 merge(int64_t mode, v16 a, v16 b) {
     switch (mode) {
-    case ASYMO_REDUCE_MAX: return v16_nan_max(a, b);
-    case ASYMO_REDUCE_MIN: return v16_nan_min(a, b);
-    case ASYMO_REDUCE_PROD: return v16_mul(a, b);
-    default: return v16_add(a, b);
+    case ASYMO_REDUCE_MAX:
+        return v16_nan_max(a, b);
+    case ASYMO_REDUCE_MIN:
+        return v16_nan_min(a, b);
+    case ASYMO_REDUCE_PROD:
+        return v16_mul(a, b);
+    default:
+        return v16_add(a, b);
     }
 }
 
 V16_FN float merge_lanes(int64_t mode, v16 a) {
     switch (mode) {
-    case ASYMO_REDUCE_MAX: return v16_reduce_max(a);
-    case ASYMO_REDUCE_MIN: return v16_reduce_min(a);
-    case ASYMO_REDUCE_PROD: return v16_reduce_mul(a);
-    default: return v16_reduce_add(a);
+    case ASYMO_REDUCE_MAX:
+        return v16_reduce_max(a);
+    case ASYMO_REDUCE_MIN:
+        return v16_reduce_min(a);
+    case ASYMO_REDUCE_PROD:
+        return v16_reduce_mul(a);
+    default:
+        return v16_reduce_add(a);
     }
 }
 
 V16_FN v16 finish(int64_t mode, v16 a, int64_t n, v16 shift) {
     switch (mode) {
-    case ASYMO_REDUCE_MEAN: return v16_div(a, v16_set1((float)n));
-    case ASYMO_REDUCE_L2: return v16_sqrt(a);
-    case ASYMO_REDUCE_LOG_SUM: return v16_log(a);
-    case ASYMO_REDUCE_LOG_SUM_EXP: return v16_add(v16_log(a), shift);
-    default: return a;
+    case ASYMO_REDUCE_MEAN:
+        return v16_div(a, v16_set1((float)n));
+    case ASYMO_REDUCE_L2:
+        return v16_sqrt(a);
+    case ASYMO_REDUCE_LOG_SUM:
+        return v16_log(a);
+    case ASYMO_REDUCE_LOG_SUM_EXP:
+        return v16_add(v16_log(a), shift);
+    default:
+        return a;
     }
 }
 
@@ -117,19 +137,17 @@ V16_FN void columns_of(int64_t mode, int64_t columns, int64_t n, const float *x,
 }
 
 /* Calls f with a constant mode, so that each mode gets its own loop. */
-#define EACH_MODE(f, ...)                                                                                                              \
-    switch (mode) {                                                                                                                    \
-    case ASYMO_REDUCE_SUM: f(ASYMO_REDUCE_SUM, __VA_ARGS__); break;                                                                    \
-    case ASYMO_REDUCE_MEAN: f(ASYMO_REDUCE_MEAN, __VA_ARGS__); break;                                                                  \
-    case ASYMO_REDUCE_MAX: f(ASYMO_REDUCE_MAX, __VA_ARGS__); break;                                                                    \
-    case ASYMO_REDUCE_MIN: f(ASYMO_REDUCE_MIN, __VA_ARGS__); break;                                                                    \
-    case ASYMO_REDUCE_PROD: f(ASYMO_REDUCE_PROD, __VA_ARGS__); break;                                                                  \
-    case ASYMO_REDUCE_L1: f(ASYMO_REDUCE_L1, __VA_ARGS__); break;                                                                      \
-    case ASYMO_REDUCE_L2: f(ASYMO_REDUCE_L2, __VA_ARGS__); break;                                                                      \
-    case ASYMO_REDUCE_SUM_SQUARE: f(ASYMO_REDUCE_SUM_SQUARE, __VA_ARGS__); break;                                                      \
-    case ASYMO_REDUCE_LOG_SUM: f(ASYMO_REDUCE_LOG_SUM, __VA_ARGS__); break;                                                            \
-    case ASYMO_REDUCE_LOG_SUM_EXP: f(ASYMO_REDUCE_LOG_SUM_EXP, __VA_ARGS__); break;                                                    \
-    }
+#define EACH_MODE(f, ...)                                                                                                                  \
+    if (mode == ASYMO_REDUCE_SUM) f(ASYMO_REDUCE_SUM, __VA_ARGS__);                                                                        \
+    if (mode == ASYMO_REDUCE_MEAN) f(ASYMO_REDUCE_MEAN, __VA_ARGS__);                                                                      \
+    if (mode == ASYMO_REDUCE_MAX) f(ASYMO_REDUCE_MAX, __VA_ARGS__);                                                                        \
+    if (mode == ASYMO_REDUCE_MIN) f(ASYMO_REDUCE_MIN, __VA_ARGS__);                                                                        \
+    if (mode == ASYMO_REDUCE_PROD) f(ASYMO_REDUCE_PROD, __VA_ARGS__);                                                                      \
+    if (mode == ASYMO_REDUCE_L1) f(ASYMO_REDUCE_L1, __VA_ARGS__);                                                                          \
+    if (mode == ASYMO_REDUCE_L2) f(ASYMO_REDUCE_L2, __VA_ARGS__);                                                                          \
+    if (mode == ASYMO_REDUCE_SUM_SQUARE) f(ASYMO_REDUCE_SUM_SQUARE, __VA_ARGS__);                                                          \
+    if (mode == ASYMO_REDUCE_LOG_SUM) f(ASYMO_REDUCE_LOG_SUM, __VA_ARGS__);                                                                \
+    if (mode == ASYMO_REDUCE_LOG_SUM_EXP) f(ASYMO_REDUCE_LOG_SUM_EXP, __VA_ARGS__);
 
 void ASYMO_NAME(asymo_reduce_rows)(int64_t mode, int64_t rows, int64_t n, const float *x, int64_t stride, float *y) {
     EACH_MODE(rows_of, rows, n, x, stride, y)

@@ -71,6 +71,5 @@ void ASYMO_NAME(asymo_softmax_rows)(int64_t log, int64_t rows, int64_t n, const 
 }
 
 void ASYMO_NAME(asymo_softmax_columns)(int64_t log, int64_t columns, int64_t n, int64_t stride, const float *x, float *y) {
-    for (int64_t j = 0; j < columns; j += LANE_COLUMNS)
-        softmax_block(log, ASYMO_MIN(LANE_COLUMNS, columns - j), n, stride, x + j, y + j);
+    for (int64_t j = 0; j < columns; j += LANE_COLUMNS) softmax_block(log, ASYMO_MIN(LANE_COLUMNS, columns - j), n, stride, x + j, y + j);
 }

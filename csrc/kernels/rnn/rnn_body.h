@@ -31,12 +31,12 @@ typedef struct {
 
 /* One row of the batch at this step. */
 typedef struct {
-    const float *x;              /* gates of the input */
-    const float *h;              /* [hidden] of the step before; NULL: zeros */
-    float *h_out;                /* [16]: this block's part of the new h */
-    float *c, *z, *reset;        /* [16]: this block's part of planes 2 and 3 */
-    const float *reset_all;      /* [hidden] */
-    float *y, *y_h, *y_c;        /* [n]; NULL: not wanted */
+    const float *x;         /* gates of the input */
+    const float *h;         /* [hidden] of the step before; NULL: zeros */
+    float *h_out;           /* [16]: this block's part of the new h */
+    float *c, *z, *reset;   /* [16]: this block's part of planes 2 and 3 */
+    const float *reset_all; /* [hidden] */
+    float *y, *y_h, *y_c;   /* [n]; NULL: not wanted */
 } block_row;
 
 V16_FN v16 part(const block_state *s, const float *p, int64_t g) {
@@ -155,8 +155,7 @@ V16_FN void gru_rows(const block_state *s, int64_t rows, const block_row *row) {
     }
     for (int64_t i = 0; i < rows; i++) a[i][0] = input(s, &row[i], 2);
     add_recurrent(s, 1, rows, row, 1, s->r + 2 * 16 * s->args->hidden, a);
-    for (int64_t i = 0; i < rows; i++)
-        put_h(s, &row[i], gru_mix(v16_load(row[i].z), gate(s, 1, a[i][0]), h_before(s, &row[i])), 1);
+    for (int64_t i = 0; i < rows; i++) put_h(s, &row[i], gru_mix(v16_load(row[i].z), gate(s, 1, a[i][0]), h_before(s, &row[i])), 1);
 }
 
 /* candidate = g(x + r * (h R + bias)), in one phase. */
@@ -181,7 +180,9 @@ V16_FN block_row row_at(const block_state *s, int64_t b, int64_t time) {
     float *y = s->op[7], *y_h = s->op[8], *y_c = s->op[9];
     return (block_row){
         .x = args->seq == 0 ? NULL : (const float *)s->op[0] + time * args->x_seq + b * args->x_batch,
-        .h = s->step > 0 ? s->plane[(s->step & 1) ^ 1] + b * s->width : first_h ? first_h + b * args->hidden : NULL,
+        .h = s->step > 0 ? s->plane[(s->step & 1) ^ 1] + b * s->width
+             : first_h   ? first_h + b * args->hidden
+                         : NULL,
         .h_out = s->plane[s->step & 1] + own,
         .c = in_plane(s, 2, own),
         .z = in_plane(s, 2, own),
@@ -194,10 +195,14 @@ V16_FN block_row row_at(const block_state *s, int64_t b, int64_t time) {
 }
 
 V16_FN void run_rows(const block_state *s, int64_t rows, const block_row *row, const int64_t *b) {
-    if (s->args->cell == ASYMO_LSTM_CELL) lstm_rows(s, rows, row, b);
-    else if (s->args->cell == ASYMO_RNN_CELL) rnn_rows(s, rows, row);
-    else if (s->args->linear_before_reset) gru_linear_rows(s, rows, row);
-    else gru_rows(s, rows, row);
+    if (s->args->cell == ASYMO_LSTM_CELL)
+        lstm_rows(s, rows, row, b);
+    else if (s->args->cell == ASYMO_RNN_CELL)
+        rnn_rows(s, rows, row);
+    else if (s->args->linear_before_reset)
+        gru_linear_rows(s, rows, row);
+    else
+        gru_rows(s, rows, row);
 }
 
 /* The sequence of row b is over: its state stays. */

@@ -32,7 +32,9 @@ class Contestant:
 
     def ask(self, runs: int) -> None:
         """Lets it run and takes its samples."""
-        assert self.process is not None and self.process.stdin is not None and self.process.stdout is not None
+        assert self.process is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.write(json.dumps({"runs": runs}) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()

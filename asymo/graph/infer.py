@@ -8,7 +8,6 @@ depends on these.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,13 +15,10 @@ import numpy as np
 from asymo import ops
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType, Value
+from asymo.plan.lower import Cache
 
 FOLD_LIMIT = 1 << 16
 """Elements: larger constants are not computed while planning (load-time folding has its own, larger limit)."""
-
-Evaluate = Callable[[Node, list[np.ndarray | None]], Sequence[np.ndarray]]
-"""Computes a node on the host; what is used where an operator has no `evaluate` of its own."""
-
 
 @dataclass
 class Waiting:
@@ -36,7 +32,7 @@ class Waiting:
     values: list[Value] = field(default_factory=list)
 
 
-def infer(graph: Graph, evaluate: Evaluate) -> Waiting:
+def infer(graph: Graph, cache: Cache) -> Waiting:
     """Types every value of `graph` in place (its inputs have concrete types) and removes what folds; what waits is taken out of it.
 
     Raises ModelError where a node breaks the specification."""
@@ -68,7 +64,7 @@ def infer(graph: Graph, evaluate: Evaluate) -> Waiting:
             waiting.host.append(node)
             put_aside(node)
             continue
-        if _fold(node, operator, evaluate):
+        if _fold(node, operator, cache):
             node.set_inputs([])
             continue
         try:
@@ -94,11 +90,11 @@ def subgraphs(node: Node) -> list[Graph]:
     return [a for a in node.attrs.values() if isinstance(a, Graph)]
 
 
-def _fold(node: Node, operator: ops.Operator, evaluate: Evaluate) -> bool:
+def _fold(node: Node, operator: ops.Operator, cache: Cache) -> bool:
     """Makes the node's outputs constants when everything they depend on is known."""
     if node.op in ("Shape", "Size") and node.domain == "":  # needs the type only
         type = node.inputs[0].type  # type: ignore[union-attr]
-        assert type is not None and type.is_concrete
+        assert type is not None
         stand_in = np.broadcast_to(np.zeros((), type.dtype), type.shape)  # type: ignore[arg-type]
         arrays: list[np.ndarray | None] = [stand_in]
     elif all(v is None or v.const is not None for v in node.inputs):
@@ -115,7 +111,9 @@ def _fold(node: Node, operator: ops.Operator, evaluate: Evaluate) -> bool:
         return False
     results = operator.evaluate(node, arrays)
     if results is None:
-        results = list(evaluate(node, arrays))
+        if cache.evaluate is None:
+            return False
+        results = list(cache.evaluate(node, arrays))
     for value, type, array in zip(node.outputs, types, results, strict=False):
         if value is None:
             continue

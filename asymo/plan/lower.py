@@ -68,10 +68,17 @@ class Tensor:
         return Tensor(self.buffer, self.offset_bytes + elements * self.dtype.itemsize, self.shape, self.dtype)
 
 
-class Cache:
-    """Arrays derived from constants (packed weights, folded scales, tables), kept over all plans of a session."""
+Evaluate = Callable[[Node, list[np.ndarray | None]], Sequence[np.ndarray]]
+"""Computes a node of constants on the host, where its operator has no `evaluate` of its own."""
 
-    def __init__(self) -> None:
+
+class Cache:
+    """Arrays derived from constants (packed weights, folded scales, tables), kept over all plans of a session.
+
+    `evaluate` is how constants are computed that need the host."""
+
+    def __init__(self, evaluate: Evaluate | None = None) -> None:
+        self.evaluate = evaluate
         self._arrays: dict[Hashable, tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
 
     def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> np.ndarray:

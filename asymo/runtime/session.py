@@ -125,10 +125,10 @@ class InferenceSession:
         self._graph, self._meta = reader.read(path_or_bytes)
         cpus = _cpus(cores, self._options.intra_op_num_threads)
         spin = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
-        cache = Cache()
+        cache = Cache(host.evaluate)
         for module in passes.LOAD:
             module.run(self._graph, cache)
-        self._tools = Tools(len(cpus), _pool(cpus, spin), cache, host=host.HostStep, evaluate=host.evaluate)
+        self._tools = Tools(len(cpus), _pool(cpus, spin), cache, host.HostStep)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)

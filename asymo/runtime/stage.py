@@ -19,7 +19,7 @@ import numpy as np
 from asymo import ops
 from asymo._core import Pool, Program, Slots, aligned_empty
 from asymo.graph import passes
-from asymo.graph.infer import Evaluate, Waiting, infer, subgraphs
+from asymo.graph.infer import Waiting, infer, subgraphs
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.plan.lower import Cache, Lowering
 from asymo.plan.plan import ARENA, Plan
@@ -48,14 +48,13 @@ class Arena:
 class Tools:
     """What planning and running share over a session.
 
-    host: makes the callable that runs a node on the host; evaluate: computes one node on the host while planning."""
+    host: makes the callable that runs a node on the host."""
 
     workers: int
     pool: Pool
-    cache: Cache = field(default_factory=Cache)
+    cache: Cache
+    host: Callable[[Node], Callable[[Sequence[Any]], Sequence[Any]]]
     arena: Arena = field(default_factory=Arena)
-    host: Callable[[Node], Callable[[Sequence[Any]], Sequence[Any]]] | None = None
-    evaluate: Evaluate | None = None
 
 
 class Segment:
@@ -97,8 +96,8 @@ class Segment:
             slots[slot] = array
             slot += 1
         self._program.run(self._pool, slots, times_ns=times_ns)
-        for slot in range(self._first_input, slot):
-            slots.clear(slot)
+        for used in range(self._first_input, slot):
+            slots.clear(used)
 
 
 @dataclass
@@ -139,9 +138,8 @@ class Stage:
 
     def _split(self, graph: Graph) -> Waiting:
         """Infers, and leaves in `graph` the native part with its outputs; constant results go to `self.results`."""
-        assert self._tools.evaluate is not None
         wanted = list(graph.outputs)
-        waiting = infer(graph, self._tools.evaluate)
+        waiting = infer(graph, self._tools.cache)
         for node in waiting.nodes:
             wanted += [v for v in node.inputs if v is not None]
             wanted += [v for sub in subgraphs(node) for v in sub.captures]
@@ -155,7 +153,6 @@ class Stage:
     def _make_rest(self, graph: Graph, waiting: Waiting) -> Rest:
         """Takes the waiting nodes over into a graph of their own; host steps that can run now are made."""
         tools = self._tools
-        assert tools.host is not None
         calls = []
         for node in waiting.host:
             reads = tuple(None if v is None else v.name for v in node.inputs)

@@ -13,7 +13,6 @@ import numpy as np
 
 from asymo import ops
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.onnx import host
 from asymo.plan.lower import Cache
 
 LIMIT = 1 << 26
@@ -53,8 +52,8 @@ def _fold(node: Node) -> bool:
     elif _is_small(node, [v.type if v is not None else None for v in node.inputs]):
         operator = ops.find(node.domain, node.op)
         results = operator.evaluate(node, arrays) if operator is not None else None
-        if results is None:
-            results = host.evaluate(node, arrays)
+        if results is None and cache.evaluate is not None:
+            results = cache.evaluate(node, arrays)
     else:
         return False
     if results is None or not all(r is None or isinstance(r, np.ndarray) for r in results):  # sequences are no constants

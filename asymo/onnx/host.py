@@ -47,7 +47,8 @@ class HostStep:
         except AsymoError:
             raise
         except Exception as error:  # whatever onnx.reference and numpy raise on inputs that do not fit
-            raise ModelError(f"{self.node.where} failed on the host ({type(error).__name__}: {error}); check its inputs: {_brief(inputs)}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise ModelError(f"{self.node.where} failed on the host ({reason}); check its inputs: {_brief(inputs)}") from error
         return [np.asarray(r) if isinstance(r, (np.generic, int, float, bool)) else r for r in results]
 
 
@@ -102,7 +103,8 @@ def _if(node: Node) -> Call:
 
 
 def _loop(node: Node) -> Call:
-    """Section Loop: inputs (trip count, condition, state...), body (iteration, condition, state...) -> (condition, state..., scan outputs...)."""
+    """Section Loop: inputs (trip count, condition, state...),
+    body (iteration, condition, state...) -> (condition, state..., scan outputs...)."""
     n_scans = len(node.attrs["body"].outputs) - 1 - max(len(node.inputs) - 2, 0)
 
     def call(inputs: Sequence[Any], bodies: list[Body]) -> Sequence[Any]:
@@ -131,7 +133,9 @@ def _scan(node: Node) -> Call:
     attrs = node.attrs
     n_scans = attrs["num_scan_inputs"]
 
-    def iterate(body: Body, state: list[Any], scans: list[np.ndarray], in_axes: list[int], in_back: list[int], n: int) -> tuple[list[Any], list[list[Any]]]:
+    def iterate(
+        body: Body, state: list[Any], scans: list[np.ndarray], in_axes: list[int], in_back: list[int], n: int
+    ) -> tuple[list[Any], list[list[Any]]]:
         n_rows = len(body.graph.outputs) - len(state)
         rows: list[list[Any]] = [[] for _ in range(n_rows)]
         for t in range(n):

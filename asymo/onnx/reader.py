@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asymo import ops
-from asymo.errors import ModelError, UnsupportedOperatorError
+from asymo.errors import AsymoError, ModelError, UnsupportedOperatorError
 from asymo.graph.dtypes import dtype_of, type_name
 from asymo.graph.ir import Dim, Graph, Node, TensorType, Value
 from asymo.onnx import require
@@ -74,13 +74,18 @@ def read(model: str | os.PathLike[str] | bytes) -> Model:
     Raises ModelError (or its child UnsupportedOperatorError) when the model is broken, OSError when the file cannot be opened,
     UnsupportedError when the package `onnx` is missing."""
     proto, path = _parse(model)
-    opsets = _opsets(proto)
-    if opsets.get("", OLDEST_OPSET) < OLDEST_OPSET:
-        proto = _modernise(proto, opsets[""])
+    try:
         opsets = _opsets(proto)
-    reader = _Reader(proto, opsets, ExternalData(path))
-    graph = reader.main_graph(proto.graph)
-    return Model(graph, reader.meta(graph))
+        if opsets.get("", OLDEST_OPSET) < OLDEST_OPSET:
+            proto = _modernise(proto, opsets[""])
+            opsets = _opsets(proto)
+        reader = _Reader(proto, opsets, ExternalData(path))
+        graph = reader.main_graph(proto.graph)
+        return Model(graph, reader.meta(graph))
+    except AsymoError:
+        raise
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:  # names that are no UTF-8, ...
+        raise ModelError(f"the model is malformed ({type(error).__name__}: {error}); export it again") from error
 
 
 def _parse(model: str | os.PathLike[str] | bytes) -> tuple[Any, Path | None]:
@@ -117,7 +122,9 @@ def _opsets(proto: Any) -> dict[str, int]:
     if opsets.get("", 1) < 1:
         raise ModelError(f"the model imports opset {opsets['']} of ai.onnx; opsets count from 1")
     if opsets.get("", 1) > newest:
-        raise ModelError(f"the model imports opset {opsets['']} of ai.onnx; onnx {onnx.__version__} knows up to {newest}: install a newer onnx")
+        raise ModelError(
+            f"the model imports opset {opsets['']} of ai.onnx; onnx {onnx.__version__} knows up to {newest}: install a newer onnx"
+        )
     return opsets
 
 
@@ -130,7 +137,8 @@ def _modernise(proto: Any, opset: int) -> Any:
         return version_converter.convert_version(proto, OLDEST_OPSET + 1)
     except Exception as error:  # the converter raises what its C++ throws
         raise ModelError(
-            f"the model has opset {opset}; converting it to {OLDEST_OPSET + 1} failed ({error}): export it with opset {OLDEST_OPSET} or newer"
+            f"the model has opset {opset}; converting it to {OLDEST_OPSET + 1} failed ({error}): "
+            f"export it with opset {OLDEST_OPSET} or newer"
         ) from None
 
 
@@ -290,7 +298,8 @@ class _Reader:
         _check_schema(proto, where, domain, opset, set(protos))
         attrs: dict[str, Any] = {}
         for name, attribute in protos.items():
-            attrs[name] = read_attribute(attribute, self._external, f"{where}, attribute {name!r}", lambda g: self._subgraph(g, scope, frame))
+            what = f"{where}, attribute {name!r}"
+            attrs[name] = read_attribute(attribute, self._external, what, lambda g: self._subgraph(g, scope, frame))
         if domain == "" and op == "Constant" and len(attrs) == 1:
             ((kind, value),) = attrs.items()
             assert names[0] is not None
@@ -351,7 +360,7 @@ class _Reader:
         inside = _Scope()
         for formal, actual in zip(function.input, [*inputs, *[None] * len(function.input)], strict=False):
             inside.define(formal, actual, where)
-        call = proto.name or next((n for n in names if n), key)
+        call = proto.name or next((o for o in proto.output if o), key)
         opsets = {**frame.opsets, **{_domain(e.domain): e.version for e in function.opset_import}}
         deeper = frame.deeper()
         body = _Frame(opsets, f"{frame.prefix}{call}/", given, (*frame.functions, key), deeper.depth)

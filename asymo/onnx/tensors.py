@@ -134,7 +134,7 @@ def to_array(tensor: Any, external: ExternalData, where: str) -> np.ndarray:
     if bits:
         packed = onnx.TensorProto(dims=shape, data_type=tensor.data_type, raw_data=bytes(data))
         return onnx.numpy_helper.to_array(packed)
-    if dtype == bool:
+    if dtype.kind == "b":
         return (np.frombuffer(data, np.uint8) != 0).reshape(shape)
     array = np.frombuffer(data, dtype).reshape(shape)
     return array if array.flags.aligned else array.copy()

@@ -131,14 +131,19 @@ class SizeOf(Folded):
 class Range(Folded):
     """start, start + delta, ... below (above) limit."""
 
+    def count(self, node: Node) -> int:
+        start, limit, delta = (known(node, i).reshape(()).item() for i in range(3))
+        try:
+            return max(0, ceil((limit - start) / delta)) if delta else 0
+        except (ValueError, OverflowError):
+            raise ModelError(f"{node.where}: start {start}, limit {limit}, delta {delta} give no number of elements") from None
+
     def value(self, node: Node) -> np.ndarray:
-        start, limit, delta = (known(node, i).reshape(()) for i in range(3))
-        count = max(0, ceil((limit.item() - start.item()) / delta.item())) if delta.item() else 0
-        return (start + np.arange(count).astype(start.dtype) * delta).astype(start.dtype)
+        start, delta = known(node, 0).reshape(()), known(node, 2).reshape(())
+        return (start + np.arange(self.count(node)).astype(start.dtype) * delta).astype(start.dtype)
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        value = self.value(node)
-        return [TensorType(value.dtype, value.shape)]
+        return [TensorType(known(node, 0).dtype, (self.count(node),))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         return [self.value(node)]

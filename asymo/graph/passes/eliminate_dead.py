@@ -1,6 +1,6 @@
 """Removes what nobody needs.
 
-Requires: nothing. Does: removes nodes none of whose outputs is used, and makes unused outputs of the others absent (kernels then skip them).
+Requires: nothing. Does: removes nodes none of whose outputs is used, and makes unused outputs of the others absent (kernels skip them).
 Ensures: every node has an output that is used by a node, a subgraph, or the caller.
 """
 

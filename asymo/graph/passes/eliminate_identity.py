@@ -1,8 +1,8 @@
 """Removes nodes that hand their input through.
 
-Requires: nothing; knows more where types are known. Does: lets the users of such a node use its input. A node that makes an output of the
-graph stays (it is lowered to an alias), because the output keeps its name. Ensures: no Identity and no inference-time Dropout makes anything
-but outputs of the graph.
+Requires: nothing; knows more where types are known. Does: lets the users of such a node use its input. A node that makes an output of
+the graph stays (it is lowered to an alias), because the output keeps its name. Ensures: no Identity and no inference-time Dropout makes
+anything but outputs of the graph.
 """
 
 from __future__ import annotations

@@ -127,8 +127,7 @@ def _fold(graph: Graph, source: Node, node: Node, cache: Cache) -> None:
     constants, affine = _affine(node, out, channels)
     n = len(constants)
     key = ("affine", source.op, tuple(sorted((k, str(v)) for k, v in source.attrs.items())), node.op, node.attrs.get("epsilon"))
-    weights, bias = (1, 2) if source.op != "BatchNormalization" else (1, 2)
-    w, b = source.inputs[weights], source.input(bias)
+    w, b = source.inputs[1], source.input(2)
     assert w is not None and w.const is not None
     biases = [b.const] if b is not None and b.const is not None else []
 
@@ -141,14 +140,12 @@ def _fold(graph: Graph, source: Node, node: Node, cache: Cache) -> None:
         old = np.float64(0.0) if len(arrays) == n else arrays[n].astype(np.float64).reshape(-1)
         if source.op == "Gemm":
             old = old * source.attrs.get("beta", 1.0)
-        if source.op == "BatchNormalization":
-            return ((old if k is None else old * k) + (0.0 if d is None else d)).astype(np.float32)
         result = (old if k is None else old * k) + (0.0 if d is None else d)
         return np.broadcast_to(result, (channels,)).astype(np.float32)
 
     if affine(*constants)[0] is not None:
-        source.set_input(weights, graph.constant(cache.derive((*key, "weights"), [*constants, w.const], scaled_weights), w.name))
-    source.set_input(bias, graph.constant(cache.derive((*key, "bias"), [*constants, *biases], new_bias), b.name if b else f"{w.name}.bias"))
+        source.set_input(1, graph.constant(cache.derive((*key, "weights"), [*constants, w.const], scaled_weights), w.name))
+    source.set_input(2, graph.constant(cache.derive((*key, "bias"), [*constants, *biases], new_bias), b.name if b else f"{w.name}.bias"))
     if source.op == "Gemm":
         source.attrs["beta"] = 1.0
     target = node.outputs[0]

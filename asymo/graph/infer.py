@@ -69,14 +69,15 @@ def infer(graph: Graph, cache: Cache) -> Waiting:
             continue
         try:
             types = operator.infer(node, [v.type if v is not None else None for v in node.inputs])
+            for value, type in zip(node.outputs, types, strict=False):
+                if value is not None:
+                    value.type = type
+            is_native = operator.is_native(node)
         except ops.NeedsValue as needs:
             waiting.values.append(needs.value)
             put_aside(node)
             continue
-        for value, type in zip(node.outputs, types, strict=False):
-            if value is not None:
-                value.type = type
-        if operator.is_native(node):
+        if is_native:
             planned.append(node)
         else:
             waiting.host.append(node)

@@ -73,8 +73,8 @@ def _shift(attrs: dict[str, Any]) -> str:
     return "shift_left" if attrs["direction"] in ("LEFT", b"LEFT") else "shift_right"
 
 
-def _mod(c: Code, attrs: dict[str, Any], a: Operand, b: Operand) -> Operand:
-    return c("fmod", a, b)
+def _mod(c: Code, attrs: dict[str, Any], a: Operand, b: Operand) -> Operand | None:
+    return c("fmod", a, b) if attrs.get("fmod") else None
 
 
 ROWS = {

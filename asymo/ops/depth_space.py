@@ -54,7 +54,7 @@ class DepthToSpace(_Blocks):
 
 @operator("SpaceToDepth")
 class SpaceToDepth(_Blocks):
-    """Pixel (i, j) of a block of channel c goes to channel (i, j, c)."""
+    """Pixel (i, j) of a block of channel c goes to channel (i, j, c), in mode CRD to channel (c, i, j)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, b = inputs[0], node.attrs["blocksize"]
@@ -66,7 +66,8 @@ class SpaceToDepth(_Blocks):
         x, y, b = lo.input(node.inputs[0]), lo.output(node.outputs[0]), node.attrs["blocksize"]
         n, c, h, w = x.shape
         blocked = (n, c, h // b, b, w // b, b)
-        s, order = dense(blocked), (0, 3, 5, 1, 2, 4)  # n, i, j, c, h, w
+        crd = node.attrs.get("mode", "DCR") == "CRD"
+        s, order = dense(blocked), (0, 1, 3, 5, 2, 4) if crd else (0, 3, 5, 1, 2, 4)  # n, c, i, j, h, w or n, i, j, c, h, w
         copy(lo, x, y, [blocked[i] for i in order], [s[i] for i in order], dense([blocked[i] for i in order]))
 
     def examples(self) -> Iterator[Example]:

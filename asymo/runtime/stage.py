@@ -122,6 +122,7 @@ class Stage:
         self._successors: OrderedDict[Hashable, Stage] = OrderedDict()
         self._rest = self._make_rest(graph, waiting) if waiting.nodes else None
 
+        graph.inputs = [v for v in graph.inputs if v.type is not None]  # the others are no tensors: host steps read them
         native = graph.outputs
         names = [v.name for v in native]
         for module in passes.PLAN:

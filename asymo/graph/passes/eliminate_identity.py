@@ -18,11 +18,14 @@ _SHAPERS = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand"}
 
 
 def run(graph: Graph, cache: Cache) -> bool:
-    removed = [node for node in graph.nodes if _hands_through(graph, node)]
-    for node in removed:
-        source, target = node.inputs[0], node.outputs[0]
-        assert source is not None and target is not None
-        graph.replace(target, source)
+    removed: list[Node] = []
+    for node in graph.nodes:  # in order, so that a node sees the types that come past the ones before it
+        if _hands_through(graph, node):
+            source, target = node.inputs[0], node.outputs[0]
+            assert source is not None
+            assert target is not None
+            graph.replace(target, source)
+            removed.append(node)
     graph.remove_all(removed)
     return bool(removed)
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHON: dict[str, set[str]] = {
     "errors": set(),
     "knobs": {"errors"},
-    "_core": {"errors", "knobs"},
+    "_core": {"errors", "knobs", ""},
     "graph": {"errors", "ops", "plan"},
     "ops": {"errors", "graph", "plan"},
     "device": {"errors", "knobs"},

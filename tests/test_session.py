@@ -1,0 +1,247 @@
+"""The session: the interface of ONNX Runtime's users, feeds that do not fit, bound outputs, threads, profile, fork."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import asymo
+from asymo.errors import AsymoError, InvalidArgumentError, InvalidInputError
+
+
+def model(nodes: list[onnx.NodeProto], inputs: dict, outputs: dict, constants: dict[str, np.ndarray] | None = None, opset: int = 17) -> bytes:
+    """A model; inputs and outputs: name -> (element type, shape)."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(n, *t) for n, t in inputs.items()],
+        [helper.make_tensor_value_info(n, *t) for n, t in outputs.items()],
+        [numpy_helper.from_array(a, n) for n, a in (constants or {}).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString()
+
+
+F = TensorProto.FLOAT
+RELU = model([helper.make_node("Relu", ["x"], ["y"])], {"x": (F, ["n", 3])}, {"y": (F, ["n", 3])})
+
+
+def dense(rng: np.random.Generator, m: int = 33) -> tuple[bytes, np.ndarray, np.ndarray]:
+    """relu(x w + b), its weights."""
+    w, b = rng.standard_normal((m, 65), np.float32), rng.standard_normal(65, np.float32)
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    return model(nodes, {"x": (F, ["n", m])}, {"y": (F, ["n", 65])}, {"w": w, "b": b}), w, b
+
+
+def test_describes_itself() -> None:
+    session = asymo.InferenceSession(RELU, providers=["CPUExecutionProvider"])
+    (x,), (y,) = session.get_inputs(), session.get_outputs()
+    assert (x.name, list(x.shape), x.type) == ("x", ["n", 3], "tensor(float)")
+    assert (y.name, list(y.shape), y.type) == ("y", ["n", 3], "tensor(float)")
+    assert session.get_modelmeta().graph_name == "test"
+    assert session.host_ops == {}
+
+
+def test_run_names_and_shapes() -> None:
+    session = asymo.load(RELU)
+    for n in (1, 4, 1, 7):
+        x = np.random.default_rng(n).standard_normal((n, 3), np.float32)
+        for result in (session.run(None, {"x": x}), session.run(["y"], {"x": x}), [session(x)], [session(x=x)]):
+            np.testing.assert_array_equal(result[0], np.maximum(x, 0))
+    assert len(session.plans()) == 3
+
+
+def test_many_shapes_keep_few_plans() -> None:
+    session = asymo.load(RELU)
+    for n in range(1, 40):
+        session(np.ones((n, 3), np.float32))
+    assert len(session.plans()) <= 8
+
+
+@pytest.mark.parametrize(
+    ("feed", "says"),
+    [
+        ({}, "missing: x"),
+        ({"x": np.zeros((1, 3), np.float32), "z": np.zeros(1, np.float32)}, "unknown: z"),
+        ({"x": np.zeros((1, 3))}, "float64, the model wants float32"),
+        ({"x": np.zeros((1, 4), np.float32)}, r"shape \(1, 4\)"),
+        ({"x": np.zeros(3, np.float32)}, r"shape \(3,\)"),
+        ({"x": "text"}, "is a str"),
+        ({"x": None}, "is a NoneType"),
+    ],
+)
+def test_feeds_that_do_not_fit(feed: dict, says: str) -> None:
+    session = asymo.load(RELU)
+    with pytest.raises(InvalidInputError, match=says):
+        session.run(None, feed)
+    np.testing.assert_array_equal(session(np.ones((1, 3), np.float32)), np.ones((1, 3)))
+
+
+def test_unknown_output_and_policy() -> None:
+    session = asymo.load(RELU)
+    with pytest.raises(InvalidInputError, match="no output 'q'"):
+        session.run(["q"], {"x": np.zeros((1, 3), np.float32)})
+    with pytest.raises(InvalidArgumentError, match="policy"):
+        asymo.load(RELU, policy="fast")
+    with pytest.raises(InvalidArgumentError, match="cores"):
+        asymo.load(RELU, cores="4095")
+
+
+def test_any_strides_are_taken() -> None:
+    x = np.random.default_rng(0).standard_normal((3, 14), np.float32)[:, ::2].T
+    assert not x.flags.c_contiguous
+    np.testing.assert_array_equal(asymo.load(RELU)(x), np.maximum(x, 0))
+
+
+def test_empty_batch() -> None:
+    assert asymo.load(RELU)(np.zeros((0, 3), np.float32)).shape == (0, 3)
+
+
+def test_outputs_are_the_callers_own() -> None:
+    """An output that is an input or a constant is a copy: writing to it changes neither."""
+    nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("Identity", ["c"], ["z"])]
+    session = asymo.load(model(nodes, {"x": (F, [2])}, {"y": (F, [2]), "z": (F, [2])}, {"c": np.float32([5, 6])}))
+    x = np.float32([1, 2])
+    y, z = session.run(None, {"x": x})
+    y[:], z[:] = 0, 0
+    np.testing.assert_array_equal(x, [1, 2])
+    np.testing.assert_array_equal(session.run(["z"], {"x": x})[0], [5, 6])
+
+
+def test_bound_outputs_receive_the_results() -> None:
+    rng = np.random.default_rng(3)
+    data, w, b = dense(rng)
+    session = asymo.load(data)
+    binding = session.io_binding()
+    x, y = rng.standard_normal((5, 33), np.float32), np.full((5, 65), np.nan, np.float32)
+    binding.bind_cpu_input("x", x)
+    binding.bind_cpu_output("y", y)
+    session.run_with_iobinding(binding)
+    np.testing.assert_allclose(y, np.maximum(x @ w + b, 0), rtol=1e-4, atol=1e-4)
+    assert binding.copy_outputs_to_cpu()[0] is y
+    with pytest.raises(InvalidInputError, match="bound to it"):
+        binding.bind_cpu_output("y", np.empty((4, 65), np.float32))
+        session.run_with_iobinding(binding)
+
+
+def test_run_from_several_threads() -> None:
+    rng = np.random.default_rng(4)
+    data, w, b = dense(rng)
+    session = asymo.load(data, threads=2)
+    failures: list[str] = []
+
+    def work(seed: int) -> None:
+        mine = np.random.default_rng(seed)
+        for _ in range(40):
+            x = mine.standard_normal((int(mine.integers(1, 6)), 33), np.float32)
+            if not np.allclose(session(x), np.maximum(x @ w + b, 0), rtol=1e-4, atol=1e-4):
+                failures.append(f"thread {seed}")
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_two_sessions_share_or_split_the_cores() -> None:
+    data, w, b = dense(np.random.default_rng(5))
+    x = np.ones((9, 33), np.float32)
+    expected = np.maximum(x @ w + b, 0)
+    cpus = sorted(os.sched_getaffinity(0))
+    for first, second in ((None, None), (str(cpus[0]), str(cpus[-1]))):
+        a, c = asymo.load(data, cores=first), asymo.load(data, cores=second)
+        np.testing.assert_allclose(a(x), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(a(x), c(x))
+
+
+def test_the_callers_mask_is_left_alone() -> None:
+    before = os.sched_getaffinity(0)
+    asymo.load(RELU, cores=str(min(before)))(np.ones((2, 3), np.float32))
+    assert os.sched_getaffinity(0) == before
+
+
+def test_profile_is_a_chrome_trace(tmp_path: Path) -> None:
+    data, *_ = dense(np.random.default_rng(6))
+    options = asymo.SessionOptions(enable_profiling=True, profile_file_prefix=str(tmp_path / "trace"))
+    session = asymo.InferenceSession(data, options)
+    session(np.ones((5, 33), np.float32))
+    session(np.ones((5, 33), np.float32))
+    events = json.loads(Path(session.end_profiling()).read_text())["traceEvents"]
+    spans = [e for e in events if e["ph"] == "X"]
+    steps = len(session.plans()[0].steps)
+    assert len(spans) >= 2 * steps
+    assert all(e["dur"] >= 0 and e["ts"] >= 0 and e["args"]["op_name"] for e in spans)
+    with pytest.raises(InvalidArgumentError, match="enable_profiling"):
+        asymo.load(RELU).end_profiling()
+
+
+def test_host_steps_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """NonZero's output shape depends on its elements: the graph is planned in pieces around it."""
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("NonZero", ["r"], ["i"], name="where"),
+        helper.make_node("Transpose", ["i"], ["t"]),
+        helper.make_node("GatherND", ["r", "t"], ["g"]),
+        helper.make_node("Add", ["g", "one"], ["y"]),
+    ]
+    data = model(nodes, {"x": (F, [2, 3])}, {"y": (F, ["k"])}, {"one": np.float32([1])})
+    session = asymo.load(data)
+    assert "where" in session.host_ops
+    assert session.host_ops["where"] == "NonZero"
+    assert "NonZero" in caplog.text
+    for seed in range(5):
+        x = np.random.default_rng(seed).standard_normal((2, 3), np.float32)
+        np.testing.assert_array_equal(session(x), x[x > 0] + 1)
+
+
+def test_shapes_that_depend_on_elements() -> None:
+    """Reshape's target is fed: no host step, and a new target means a new plan."""
+    nodes = [helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Reshape", ["r", "s"], ["q"]), helper.make_node("Neg", ["q"], ["y"])]
+    session = asymo.load(model(nodes, {"x": (F, [2, 6]), "s": (TensorProto.INT64, [2])}, {"y": (F, ["a", "b"])}))
+    x = np.random.default_rng(0).standard_normal((2, 6), np.float32)
+    for shape in ([3, 4], [4, 3], [-1, 2], [3, 4]):
+        np.testing.assert_array_equal(session(x, np.array(shape)), -np.maximum(x, 0).reshape(shape))
+    assert session.host_ops == {}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_if_on_a_fed_condition(taken: bool) -> None:
+    def branch(op: str) -> onnx.GraphProto:
+        out = helper.make_tensor_value_info(f"{op}_out", F, None)
+        return helper.make_graph([helper.make_node(op, ["r"], [f"{op}_out"])], op, [], [out])
+
+    nodes = [
+        helper.make_node("Abs", ["x"], ["r"]),
+        helper.make_node("If", ["c"], ["y"], then_branch=branch("Neg"), else_branch=branch("Sqrt")),
+    ]
+    session = asymo.load(model(nodes, {"x": (F, [3]), "c": (TensorProto.BOOL, [])}, {"y": (F, [3])}))
+    x = np.float32([1, -4, 9])
+    np.testing.assert_allclose(session(x, np.array(taken)), -np.abs(x) if taken else np.sqrt(np.abs(x)), rtol=1e-6)
+    assert session.host_ops == {}
+
+
+def test_fork_gives_a_clear_answer() -> None:
+    """A session made before fork works in the child or says what to do; it does not hang."""
+    data, w, b = dense(np.random.default_rng(7), 33)
+    session = asymo.load(data, threads=2)
+    x = np.ones((64, 33), np.float32)
+    session(x)
+    child = os.fork()
+    if child == 0:
+        try:
+            session(x)
+            os._exit(0)
+        except AsymoError as error:
+            os._exit(0 if "fork" in str(error) else 3)
+        except BaseException:
+            os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    np.testing.assert_allclose(session(x), np.maximum(x @ w + b, 0), rtol=1e-4, atol=1e-4)

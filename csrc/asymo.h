@@ -328,9 +328,6 @@ void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr);
 /* Elements of B[k,n] packed: ceil(n / nr) panels of [k][nr], zero-filled on the right. */
 int64_t asymo_gemm_packed_size(int64_t k, int64_t n);
 void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, float *packed);
-/* Unit sizes of a gemm or conv (m: output pixels, k: kernel positions times channels) for that many workers of equal speed, and the
- * order of units that reuses more. A default for planners; results do not depend on it. */
-void asymo_gemm_unit(int64_t m, int64_t n, int64_t k, int64_t workers, int64_t *unit_m, int64_t *unit_n, int64_t *n_fastest);
 int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n);
 /* w: [n][c][3][3] (ONNX OIHW). */
 void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, float *packed);

@@ -244,18 +244,3 @@ def test_empty(isa: str) -> None:
     np.testing.assert_array_equal(gemm(np.zeros((5, 0), np.float32), np.zeros(1, np.float32), 4, np.arange(4, dtype=np.float32)),
                                   np.tile(np.arange(4, dtype=np.float32), (5, 1)))
     assert _core.gemm_packed_size(*b.shape) == 0
-
-
-@pytest.mark.parametrize("m,n,k", [(1, 1, 1), (1, 1000, 2048), (12544, 96, 16), (49, 512, 4608), (3136, 64, 576), (300, 3, 100000), (0, 5, 5)])
-@pytest.mark.parametrize("workers", [1, 2, 8])
-def test_default_unit(isa: str, m: int, n: int, k: int, workers: int) -> None:
-    out = [ffi.new("int64_t *") for _ in range(3)]
-    lib.asymo_gemm_unit(m, n, k, workers, *out)
-    unit_m, unit_n, n_fastest = (int(o[0]) for o in out)
-    mr, nr, _ = _core.gemm_geometry()
-    assert unit_m % mr == 0 and unit_n % nr == 0 and unit_m > 0 and unit_n > 0 and n_fastest in (0, 1)
-    assert unit_m == mr or unit_m * k <= 1 << 16
-    units = _core.step_units("gemm", {"m": m, "n": n, "k": k, "batch": (1, 1, 1), "unit_m": unit_m, "unit_n": unit_n})
-    tiles = -(-m // mr) * -(-n // nr)
-    if m > mr:
-        assert units >= min(tiles, 2 * workers)

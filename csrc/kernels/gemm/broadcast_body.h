@@ -16,13 +16,8 @@
  * M and V are constants after inlining and every loop over them is unrolled, so acc lives in registers. */
 #pragma once
 
+#include "each.h"
 #include "gemm.h"
-
-#ifdef __clang__
-#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
-#else
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-#endif
 
 enum { MAX_VECTORS = 8 };
 

@@ -8,15 +8,10 @@
 #include <arm_neon.h>
 #include <string.h>
 
+#include "each.h"
 #include "gemm.h"
 
 enum { MR = 8, NR = 8 };
-
-#ifdef __clang__
-#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < (n); i++)
-#else
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
-#endif
 
 static inline __attribute__((always_inline)) void load_row(float32x4_t row[2], const float *p, int64_t n) {
     if (n >= NR) {

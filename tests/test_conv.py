@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from _guard import guarded, guarded_copy
 from _steps import run_step
+from asymo._asymo import lib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymo import _core
-from asymo._asymo import lib
 
 EPS = float(np.finfo(np.float32).eps)
 Triple = tuple[int, int, int]
@@ -142,7 +142,7 @@ def test_conv_touches_nothing_else(isa: str, rng: np.random.Generator, case: Cas
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_slices_of_wider_tensors(isa: str, rng: np.random.Generator, case: Case) -> None:
-    """Pixel strides above the channel count, and gaps between rows: X, R and Y are slices; what lies between is neither read nor written."""
+    """Pixel strides above the channel count, gaps between rows: X, R and Y are slices of wider tensors."""
     x, w, bias, r = data(rng, case)
     wide = []
     for v in (x, r, r):

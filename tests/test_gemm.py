@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from _guard import guarded, guarded_copy
 from _steps import run_step
+from asymo._asymo import ffi, lib
 
 from asymo import _core
-from asymo._asymo import ffi, lib
 
 EPS = float(np.finfo(np.float32).eps)
 NONE, CLIP, LEAKY_RELU, PRELU, SIGMOID = lib.ASYMO_ACT_NONE, lib.ASYMO_ACT_CLIP, lib.ASYMO_ACT_LEAKY_RELU, lib.ASYMO_ACT_PRELU, 4
@@ -53,7 +53,7 @@ def panels(b: np.ndarray, nr: int) -> np.ndarray:
     return wide.reshape(k, -1, nr).transpose(1, 0, 2).ravel()
 
 
-@pytest.mark.parametrize("k,n", [(1, 1), (3, 32), (17, 33), (64, 31), (5, 100), (33, 16)])
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 32), (17, 33), (64, 31), (5, 100), (33, 16)])
 @pytest.mark.parametrize("order", ["rows", "columns", "strided"])
 def test_pack(isa: str, rng: np.random.Generator, k: int, n: int, order: str) -> None:
     b = rng.standard_normal((k, n)).astype(np.float32)
@@ -104,7 +104,7 @@ def operands(rng: np.random.Generator, m: int, n: int, k: int) -> tuple[np.ndarr
     return tuple(rng.standard_normal(shape).astype(np.float32) for shape in ((m, k), (k, n), (n,), (m, n)))
 
 
-@pytest.mark.parametrize("m,n,k", SIZES)
+@pytest.mark.parametrize(("m", "n", "k"), SIZES)
 def test_gemm(isa: str, rng: np.random.Generator, m: int, n: int, k: int) -> None:
     a, b, bias, r = operands(rng, m, n, k)
     packed = _core.gemm_pack(b)
@@ -122,7 +122,7 @@ def test_every_row_count(isa: str, rng: np.random.Generator, m: int) -> None:
         assert_close(gemm(a, _core.gemm_pack(b), n, bias, r), a, b, bias, r)
 
 
-@pytest.mark.parametrize("m,n,k", SIZES)
+@pytest.mark.parametrize(("m", "n", "k"), SIZES)
 @pytest.mark.parametrize("at", ["begin", "end"])
 def test_gemm_touches_nothing_else(isa: str, rng: np.random.Generator, m: int, n: int, k: int, at: Any) -> None:
     a, b, bias, r = operands(rng, m, n, k)
@@ -132,7 +132,7 @@ def test_gemm_touches_nothing_else(isa: str, rng: np.random.Generator, m: int, n
     np.testing.assert_array_equal(c, expected)
 
 
-@pytest.mark.parametrize("m,n,k", SIZES)
+@pytest.mark.parametrize(("m", "n", "k"), SIZES)
 def test_strides_and_canaries(isa: str, rng: np.random.Generator, m: int, n: int, k: int) -> None:
     a, b, bias, r = operands(rng, m, n, k)
     packed = _core.gemm_pack(b)
@@ -144,7 +144,7 @@ def test_strides_and_canaries(isa: str, rng: np.random.Generator, m: int, n: int
     assert np.isnan(wide_c).all()
 
 
-@pytest.mark.parametrize("m,n,k", [(5, 19, 7), (20, 70, 1100), (1, 5, 3)])
+@pytest.mark.parametrize(("m", "n", "k"), [(5, 19, 7), (20, 70, 1100), (1, 5, 3)])
 def test_padding_lanes_do_not_matter(isa: str, rng: np.random.Generator, m: int, n: int, k: int) -> None:
     a, b, bias, r = operands(rng, m, n, k)
     packed = _core.gemm_pack(b)
@@ -158,7 +158,8 @@ def test_not_a_number_passes_the_clamp(isa: str, rng: np.random.Generator) -> No
     a, b, _, _ = operands(rng, 9, 37, 6)
     a[3, 2] = np.nan
     c = gemm(a, _core.gemm_pack(b), 37, act=CLIP, p=0.0, q=6.0)
-    assert np.isnan(c[3]).all() and not np.isnan(np.delete(c, 3, 0)).any()
+    assert np.isnan(c[3]).all()
+    assert not np.isnan(np.delete(c, 3, 0)).any()
 
 
 def test_residual_in_place(isa: str, rng: np.random.Generator) -> None:
@@ -178,7 +179,7 @@ def test_aliasing_rows(isa: str, rng: np.random.Generator, lda: int) -> None:
         np.testing.assert_array_equal(gemm(wide[:, :k], _core.gemm_pack(b), n, bias, r), gemm(a, _core.gemm_pack(b), n, bias, r))
 
 
-@pytest.mark.parametrize("m,n,k", [(1, 300, 64), (61, 150, 90), (300, 70, 33), (40, 64, 2100)])
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 300, 64), (61, 150, 90), (300, 70, 33), (40, 64, 2100)])
 def test_same_bits_for_every_split_and_instruction_set(rng: np.random.Generator, m: int, n: int, k: int) -> None:
     a, b, bias, r = operands(rng, m, n, k)
     bits = set()
@@ -224,13 +225,14 @@ def test_gemm_pack_step(isa: str, rng: np.random.Generator, transposed: bool) ->
     np.testing.assert_array_equal(packed, np.concatenate([panels(x, nr) for x in b.reshape(-1, k, n)]))
 
 
-@pytest.mark.parametrize("m,n,k", [(1, 70, 9), (30, 45, 20)])
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 70, 9), (30, 45, 20)])
 def test_activations(isa: str, rng: np.random.Generator, m: int, n: int, k: int) -> None:
     a, b, bias, r = operands(rng, m, n, k)
     packed, slope = _core.gemm_pack(b), rng.standard_normal(n).astype(np.float32)
     wide = np.full((m, n + 9), np.nan, np.float32)
     c = gemm(a, packed, n, bias, r, slope, c=wide[:, 4 : 4 + n], act=PRELU, unit=(16, 32))
-    assert np.isnan(wide[:, :4]).all() and np.isnan(wide[:, 4 + n :]).all()
+    assert np.isnan(wide[:, :4]).all()
+    assert np.isnan(wide[:, 4 + n :]).all()
     x = gemm(a, packed, n, bias, r).astype(np.float64)
     np.testing.assert_allclose(c, np.where(x < 0, x * slope, x), rtol=4 * EPS)
     np.testing.assert_allclose(gemm(a, packed, n, bias, r, act=LEAKY_RELU, p=0.1), np.where(x < 0, 0.1 * x, x), rtol=4 * EPS)
@@ -241,6 +243,8 @@ def test_empty(isa: str) -> None:
     empty = np.zeros((0, 3), np.float32)
     assert gemm(empty, _core.gemm_pack(np.ones((3, 4), np.float32)), 4).shape == (0, 4)
     b = np.zeros((0, 4), np.float32)
-    np.testing.assert_array_equal(gemm(np.zeros((5, 0), np.float32), np.zeros(1, np.float32), 4, np.arange(4, dtype=np.float32)),
-                                  np.tile(np.arange(4, dtype=np.float32), (5, 1)))
+    np.testing.assert_array_equal(
+        gemm(np.zeros((5, 0), np.float32), np.zeros(1, np.float32), 4, np.arange(4, dtype=np.float32)),
+        np.tile(np.arange(4, dtype=np.float32), (5, 1)),
+    )
     assert _core.gemm_packed_size(*b.shape) == 0

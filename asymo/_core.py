@@ -262,6 +262,11 @@ def typed_ops() -> dict[str, int]:
     return {_text(lib.asymo_typed_op_name(i)): i for i in range(lib.asymo_typed_op_count())}
 
 
+def typed_is_supported(op: int, in_type: int, out_type: int) -> bool:
+    """Whether the typed step computes an operation from one asymo_dtype to another."""
+    return bool(lib.asymo_typed_is_supported(op, in_type, out_type))
+
+
 # ---- packing --------------------------------------------------------------------------------------------------------
 
 

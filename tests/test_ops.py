@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from _models import assert_close, model, node, reference
 
-from asymo.runtime.session import InferenceSession, SessionOptions
 from asymo import _core, ops
+from asymo.runtime.session import InferenceSession, SessionOptions
 
 OPERATORS = sorted(name for domain, name in ops.registered() if domain == "")
 ON_HOST = {"MeanVarianceNormalization"}

@@ -11,7 +11,8 @@ import numpy as np
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.ops import Example, operator
 from asymo.ops.arithmetic import draw
-from asymo.ops.eltwise import Code, Elementwise, Operand
+from asymo.ops.eltwise import Code, Elementwise, Operand, emit_typed_chain, is_float
+from asymo.plan.lower import Lowering
 
 INF = float("inf")
 
@@ -118,8 +119,21 @@ class Clip(Elementwise):
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
         x, low, high = (*operands, None, None)[:3]
+        if isinstance(low, float) and isinstance(high, float):
+            return c("clip", x, low, high)
         x = x if low is None else c("max", x, low)
         return x if high is None else c("min", x, high)
+
+    def typed(self, node: Node) -> str | None:
+        return "min"
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        if is_float(node):
+            super().lower(node, lo)
+            return
+        bounds = [(name, node.input(i)) for i, name in ((1, "max"), (2, "min"))]
+        used = [(name, lo.input(value)) for name, value in bounds if value is not None]
+        emit_typed_chain(lo, [name for name, _ in used], [lo.input(node.inputs[0]), *(x for _, x in used)], node.outputs[0])
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)

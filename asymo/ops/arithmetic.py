@@ -10,7 +10,8 @@ import numpy as np
 
 from asymo.graph.ir import Node, TensorType
 from asymo.ops import Example, operator
-from asymo.ops.eltwise import BOOL, Code, Elementwise, Operand
+from asymo.ops.eltwise import BOOL, Code, Elementwise, Operand, emit_typed_chain, is_float
+from asymo.plan.lower import Lowering
 
 INTS = (np.int32, np.int64, np.uint8, np.int8)
 NUMBERS = (*INTS, np.float64)
@@ -87,7 +88,7 @@ ROWS = {
     "Neg": Row(1, _plain("neg"), "neg", np.negative, (np.int32, np.int64, np.float64)),
     "Abs": Row(1, _plain("abs"), "abs", np.abs, (np.int32, np.int64, np.float64)),
     "Sign": Row(1, _plain("sign"), "sign", np.sign, (np.int64, np.float64)),
-    "Sqrt": Row(1, _plain("sqrt"), "sqrt", np.sqrt, (np.float64,), (0.0, 9.0)),
+    "Sqrt": Row(1, _plain("sqrt"), None, np.sqrt, (), (0.0, 9.0)),
     "Reciprocal": Row(1, _plain("reciprocal"), None, None, (), (0.5, 4.0)),
     "Exp": Row(1, _plain("exp")),
     "Log": Row(1, _plain("log"), domain=(0.01, 9.0)),
@@ -103,9 +104,9 @@ ROWS = {
     "Acosh": Row(1, _plain("acosh"), domain=(1.0, 9.0)),
     "Atanh": Row(1, _plain("atanh"), domain=(-0.99, 0.99)),
     "Erf": Row(1, _plain("erf")),
-    "Floor": Row(1, _plain("floor"), "floor", np.floor, (np.float64,)),
-    "Ceil": Row(1, _plain("ceil"), "ceil", np.ceil, (np.float64,)),
-    "Round": Row(1, _plain("round"), "round", np.rint, (np.float64,)),
+    "Floor": Row(1, _plain("floor"), None, np.floor, ()),
+    "Ceil": Row(1, _plain("ceil"), None, np.ceil, ()),
+    "Round": Row(1, _plain("round"), None, np.rint, ()),
     "IsNaN": Row(1, lambda c, attrs, x: c("not_equal", x, x), to_bool=True),
     "IsInf": Row(1, _is_inf, to_bool=True, attrs=({}, {"detect_positive": 0}, {"detect_negative": 0})),
     "Equal": Row(2, _plain("equal"), "equal", np.equal, (np.int64, np.int32, np.bool_, np.float64), to_bool=True),
@@ -117,10 +118,10 @@ ROWS = {
     "Or": Row(2, None, "or", np.logical_or, (np.bool_,), to_bool=True),
     "Xor": Row(2, None, "xor", np.logical_xor, (np.bool_,), to_bool=True),
     "Not": Row(1, None, "not", np.logical_not, (np.bool_,), to_bool=True),
-    "BitwiseAnd": Row(2, None, "and", np.bitwise_and, INTS),
-    "BitwiseOr": Row(2, None, "or", np.bitwise_or, INTS),
-    "BitwiseXor": Row(2, None, "xor", np.bitwise_xor, INTS),
-    "BitwiseNot": Row(1, None, "not", np.bitwise_not, INTS),
+    "BitwiseAnd": Row(2, None, "bitwise_and", np.bitwise_and, INTS),
+    "BitwiseOr": Row(2, None, "bitwise_or", np.bitwise_or, INTS),
+    "BitwiseXor": Row(2, None, "bitwise_xor", np.bitwise_xor, INTS),
+    "BitwiseNot": Row(1, None, "bitwise_not", np.bitwise_not, INTS),
     "BitShift": Row(2, None, _shift, None, (np.uint8, np.uint32, np.uint64), (0.0, 7.0), attrs=({"direction": "LEFT"}, {"direction": "RIGHT"})),
 }  # fmt: skip
 
@@ -215,7 +216,14 @@ class Variadic(Elementwise):
         return [(result / len(arrays)).astype(arrays[0].dtype)] if self.name == "Mean" else [np.asarray(result)]
 
     def typed(self, node: Node) -> str | None:
-        return VARIADIC[self.name][0] if len(node.inputs) == 2 and self.name != "Mean" else None
+        return VARIADIC[self.name][0] if self.name != "Mean" else None
+
+    def lower(self, node: Node, lo: Lowering) -> None:
+        if is_float(node):
+            super().lower(node, lo)
+        else:
+            names = [VARIADIC[self.name][0]] * (len(node.inputs) - 1)
+            emit_typed_chain(lo, names, [lo.input(v) for v in node.inputs], node.outputs[0])
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)
@@ -224,6 +232,7 @@ class Variadic(Elementwise):
         if self.name in ("Max", "Min"):
             for dtype in NUMBERS:
                 yield Example([draw(rng, (4, 5), dtype), draw(rng, (5,), dtype)])
+            yield Example([draw(rng, (4, 5), np.int64), draw(rng, (5,), np.int64), draw(rng, (2, 1, 1), np.int64)])
             nan = np.array([np.nan, 1.0, np.nan, -np.inf], np.float32)
             yield Example([nan, nan[::-1].copy()])
 
@@ -242,7 +251,7 @@ class Where(Elementwise):
         return c("select", *operands)
 
     def typed(self, node: Node) -> str | None:
-        return "select"
+        return "where"
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)

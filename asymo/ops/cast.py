@@ -38,14 +38,14 @@ class Cast(Elementwise):
 
     def is_native(self, node: Node) -> bool:
         x, y = node.inputs[0].dtype, node.outputs[0].dtype
-        return x == y and is_movable(x) or opcodes.has_typed("cast", [x], y)
+        return (x == y and is_movable(x)) or opcodes.has_typed("cast", (x,), y)
 
     def lower(self, node: Node, lo: Lowering) -> None:
         x, y = node.inputs[0], node.outputs[0]
         if x.dtype == y.dtype:
             lo.alias(y, lo.input(x))
         else:
-            emit_typed(lo, "cast", [x], y)
+            emit_typed(lo, "cast", [lo.input(x)], lo.output(y))
 
     def examples(self) -> Iterator[Example]:
         number = {np.float32: 1, np.float64: 11, np.int32: 6, np.int64: 7, np.uint8: 2, np.bool_: 9, np.int8: 3, np.uint64: 13}

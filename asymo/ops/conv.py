@@ -348,7 +348,7 @@ def dense_strides(shape: Ints) -> Ints:
 class Phase:
     """The outputs first, first + stride, ... (count of them) of one axis: output t is sum_j X[t - pad + j dilation] W[taps[j]]."""
 
-    __slots__ = ("first", "count", "taps", "dilation", "pad")
+    __slots__ = ("count", "dilation", "first", "pad", "taps")
 
     def __init__(self, first: int, count: int, taps: range, dilation: int, pad: int) -> None:
         self.first, self.count, self.taps, self.dilation, self.pad = first, count, taps, dilation, pad

@@ -18,7 +18,7 @@ import numpy as np
 from asymo.graph.ir import Node, TensorType, Value
 from asymo.ops import Example, Operator, broadcast, operator
 from asymo.plan import opcodes, strides
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 
 Operand = int | float
 Instruction = tuple[str | Operand, ...]
@@ -75,12 +75,12 @@ class Elementwise(Operator):
         return [TensorType(self.result(node, inputs), broadcast(node, *(x.shape for x in inputs if x is not None)))]
 
     def is_native(self, node: Node) -> bool:
-        return is_float(node) and expression(node) is not None or self.typed_operation(node) is not None
+        return (is_float(node) and expression(node) is not None) or self.typed_operation(node) is not None
 
     def typed_operation(self, node: Node) -> str | None:
         """`typed`, when the step has it for these very element types."""
         name = self.typed(node)
-        ins = [v.dtype for v in node.inputs if v is not None]
+        ins = tuple(v.dtype for v in node.inputs if v is not None)
         return name if name and ins and opcodes.has_typed(name, ins, node.outputs[0].dtype) else None
 
     def lower(self, node: Node, lo: Lowering) -> None:
@@ -88,14 +88,14 @@ class Elementwise(Operator):
             inputs, body, result = found
             emit_eltwise(lo, inputs, body, [result], [node.outputs[0]])
             return
-        emit_typed(lo, self.typed_operation(node), [v for v in node.inputs if v is not None], node.outputs[0])
+        emit_typed(lo, self.typed_operation(node), [lo.input(v) for v in node.inputs if v is not None], lo.output(node.outputs[0]))
 
 
 def is_float(node: Node) -> bool:
     """Whether the node computes in fp32: its output is fp32, or bool from fp32 inputs."""
     out = node.outputs[0].dtype
     ins = [v.dtype for v in node.inputs if v is not None]
-    return all(map(as_read, ins)) and (out == F32 or out == BOOL and F32 in ins)
+    return all(map(as_read, ins)) and (out == F32 or (out == BOOL and F32 in ins))
 
 
 def scalar(value: Value) -> float | None:
@@ -160,23 +160,33 @@ def emit_eltwise(
     lo.emit("eltwise", args, [lo.const(code), lo.const(immediates), lo.const(np.array(walk[1:], np.int64)), *ins, *outs])
 
 
-def emit_typed(lo: Lowering, name: str, inputs: Sequence[Value], output: Value) -> None:
-    """Emits one typed step: output = name(inputs), inputs broadcast."""
-    y = lo.output(output)
-    shape = output.shape
-    if prod(shape) == 0:
+def emit_typed(lo: Lowering, name: str, inputs: Sequence[Tensor], y: Tensor) -> None:
+    """Emits one typed step: y = name(inputs), inputs broadcast."""
+    if prod(y.shape) == 0:
         return
-    walk = strides.collapse(shape, *(strides.broadcast(v.shape, shape) for v in inputs), strides.dense(shape))
+    walk = strides.collapse(y.shape, *(strides.broadcast(x.shape, y.shape) for x in inputs), strides.dense(y.shape))
     args = {
         "op": opcodes.typed_code(name),
         "rank": len(walk[0]),
         "shape": walk[0],
         "n_in": len(inputs),
         "in_type": opcodes.dtype_code(inputs[-1].dtype),
-        "out_type": opcodes.dtype_code(output.dtype),
+        "out_type": opcodes.dtype_code(y.dtype),
         "unit_size": 4096,
     }
-    lo.emit("typed", args, [lo.const(np.array(walk[1:], np.int64)), *map(lo.input, inputs), y])
+    lo.emit("typed", args, [lo.const(np.array(walk[1:], np.int64)), *inputs, y])
+
+
+def emit_typed_chain(lo: Lowering, names: Sequence[str], inputs: Sequence[Tensor], output: Value) -> None:
+    """Emits output = names[1](names[0](inputs[0], inputs[1]), inputs[2]) and so on."""
+    x = inputs[0]
+    for i, (name, other) in enumerate(zip(names, inputs[1:], strict=True)):
+        last = i == len(names) - 1
+        target = lo.output(output) if last else lo.temp(np.broadcast_shapes(x.shape, other.shape), output.dtype)
+        emit_typed(lo, name, [x, other], target)
+        x = target
+    if not names:
+        lo.alias(output, x)
 
 
 def _unit_size(elements: int, instructions: int) -> int:

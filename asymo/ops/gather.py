@@ -10,10 +10,9 @@ import numpy as np
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
 from asymo.ops import Example, Operator, axis_of, operator
-from asymo.plan.opcodes import dtype_code
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
-from asymo.plan.strides import dense
+from asymo.plan.opcodes import dtype_code
 
 
 @operator("Gather")

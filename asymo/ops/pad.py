@@ -11,7 +11,7 @@ from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.ops import Example, Operator, axis_of, known_ints, operator
 from asymo.plan.lower import Lowering
-from asymo.plan.move import copy, fill, is_movable
+from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
 
 

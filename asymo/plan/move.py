@@ -12,7 +12,9 @@ from asymo.plan.strides import collapse, dense
 
 MAX_RANK = 8
 UNIT_BYTES = 16384
-"""What a unit of a copy moves at least: about a microsecond, so that claiming it costs little."""
+"""What a unit of a copy moves: about a microsecond, so that claiming it costs little."""
+BLOCK = 16
+"""Rows that a transposing copy takes together."""
 
 
 def is_movable(dtype: np.dtype) -> bool:
@@ -24,7 +26,7 @@ def copy(lo: Lowering, source: Tensor, target: Tensor, shape: Sequence[int], src
     """Emits target[i . dst] = source[i . src] for every index i in shape; strides in elements, source's may be 0 or negative.
 
     source and target begin at the elements of index 0 (see Tensor.at). Dimensions are ordered so that the last two hold what is
-    contiguous in the target and what is contiguous in the source: a step's unit is made of whole (last two) blocks.
+    contiguous in the target and what is contiguous in the source: the step transposes matrices of these two.
     """
     if prod(shape) == 0:
         return
@@ -41,22 +43,23 @@ def copy(lo: Lowering, source: Tensor, target: Tensor, shape: Sequence[int], src
 
 
 def _emit(lo: Lowering, source: Tensor, target: Tensor, dims: list[tuple[int, int, int]]) -> None:
-    """dims: (dst stride, src stride, size). Splits a long one of the last two dimensions when there would be too few units."""
+    """dims: (dst stride, src stride, size). A last dimension that is most of the work is cut, because units are made of whole rows."""
     itemsize = target.dtype.itemsize
-    block = prod(d[2] for d in dims[-2:]) * itemsize
-    if block > 2 * UNIT_BYTES and prod(d[2] for d in dims[:-2]) < 16 and len(dims) < MAX_RANK:
-        index = max(range(max(len(dims) - 2, 0), len(dims)), key=lambda i: dims[i][2])
-        d, s, size = dims[index]
-        inner = max(1, size * UNIT_BYTES // block)
-        if inner < size:
-            outer, tail = divmod(size, inner)
-            _emit(lo, source, target, [(d * inner, s * inner, outer), *dims[:index], (d, s, inner), *dims[index + 1 :]])
-            if tail:
-                at = outer * inner
-                _emit(lo, source.at(at * s), target.at(at * d), [*dims[:index], (d, s, tail), *dims[index + 1 :]])
-            return
+    d, s, cols = dims[-1]
+    rows = prod(size for _, _, size in dims[:-1])
+    if rows < 4 and cols * itemsize > 4 * UNIT_BYTES and len(dims) < MAX_RANK:
+        inner = UNIT_BYTES // itemsize
+        inner = next((n for n in range(inner, 2 * inner) if cols % n == 0), inner)
+        outer, tail = divmod(cols, inner)
+        _emit(lo, source, target, [(d * inner, s * inner, outer), *dims[:-1], (d, s, inner)])
+        if tail:
+            at = outer * inner
+            _emit(lo, source.at(at * s), target.at(at * d), [*dims[:-1], (d, s, tail)])
+        return
     dst, src, shape = zip(*dims, strict=True)
-    unit_rows = max(1, UNIT_BYTES // max(block, 1))
+    unit_rows = max(1, UNIT_BYTES // (cols * itemsize))
+    if s != 1:
+        unit_rows = -(-unit_rows // BLOCK) * BLOCK
     lo.emit(
         "copy",
         {"size_bytes": itemsize, "rank": len(shape), "shape": shape, "src_stride": src, "dst_stride": dst, "unit_rows": unit_rows},

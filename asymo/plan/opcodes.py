@@ -53,9 +53,15 @@ def typed_code(name: str) -> int:
     return _typed_ops()[name]
 
 
-def has_typed(name: str, inputs: Sequence[np.dtype], output: np.dtype) -> bool:
+@cache
+def has_typed(name: str, inputs: tuple[np.dtype, ...], output: np.dtype) -> bool:
     """Whether the typed step computes `name` for these element types."""
-    return name in _typed_ops() and all(d in DTYPES for d in (*inputs, output))
+    if name not in _typed_ops() or not all(d in DTYPES for d in (*inputs, output)):
+        return False
+    first = np.dtype(bool) if name == "where" else inputs[-1]
+    if inputs[0] != first or any(d != inputs[-1] for d in inputs[1:]):
+        return False
+    return _core.typed_is_supported(_typed_ops()[name], DTYPES[inputs[-1]], DTYPES[output])
 
 
 def dtype_code(dtype: np.dtype) -> int:

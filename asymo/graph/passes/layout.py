@@ -35,7 +35,7 @@ def channels_last(rank: int) -> Perm:
 
 def run(graph: Graph, cache: Cache) -> bool:
     """Rewrites the whole graph; False when there was nothing to move."""
-    if not any(n.op == "Transpose" or n.domain == "asymo" and n.op in CHANNELS_LAST for n in graph.nodes):
+    if not any(n.op == "Transpose" or (n.domain == "asymo" and n.op in CHANNELS_LAST) for n in graph.nodes):
         return False
     _Walk(graph, cache).run()
     return True

@@ -1,4 +1,4 @@
-"""Every operator against onnx.reference, on every instruction set and several numbers of workers: the cases are the operators' own examples."""
+"""Every operator against onnx.reference, on every instruction set and for several numbers of workers; cases are the operators' examples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def run(blob: bytes, feeds: dict[str, np.ndarray], workers: int) -> tuple[list[n
     return session.run(None, feeds), list(session.host_ops)
 
 
-@pytest.mark.parametrize("name", OPERATORS)
+NOT_IN_REFERENCE = {"GlobalLpPool"}
+"""Operators that onnx.reference lacks; other tests run them."""
+
+
+@pytest.mark.parametrize("name", sorted(set(OPERATORS) - NOT_IN_REFERENCE))
 def test_has_examples(name: str) -> None:
     assert next(iter(ops.registered()["", name].examples()), None) is not None, f"{name} has no examples"
 

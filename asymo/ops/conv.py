@@ -144,7 +144,7 @@ class AsymoConv(_Conv):
                 "tile": tile, "batch": batch, "c": c, "n": n_all, "in": win.inp, "out": win.out, "pad": win.begin,
                 "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
                 "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
-                "unit_tiles": winograd_units(tiles, c, n_all, tile, mr, lo.workers), **act_args(node),
+                "unit_tiles": winograd_units(tiles, c, n_all, tile, lo.workers), **act_args(node),
             }  # fmt: skip
             assert w_value.const is not None
             packed = lo.derive(("winograd", tile), [w_value.const], layout.pack_winograd(tile))  # type: ignore[arg-type]

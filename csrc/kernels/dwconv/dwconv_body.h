@@ -17,7 +17,7 @@ V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t 
     v16 acc[8];
     _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) acc[p] = start;
     for (int64_t h = 0; h < s->rows; h++, x += s->x_row, w += s->w_row)
-        _Pragma("GCC unroll 5") for (int64_t k = 0; k < taps; k++) {
+        _Pragma("GCC unroll 7") for (int64_t k = 0; k < taps; k++) {
             const float *weights = w + k * s->w_tap;
             const v16 weight = n == 16 ? v16_load(weights) : v16_load_n(weights, n);
             _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
@@ -69,6 +69,8 @@ void ASYMO_NAME(asymo_dwconv_pixels)(const asymo_dwconv_span *s) {
         span_of(s, 5, 1);
     else if (s->taps == 5 && s->x_step == 2 * s->x_tap)
         span_of(s, 5, 2);
+    else if (s->taps == 7 && s->x_step == s->x_tap)
+        span_of(s, 7, 1);
     else
         span_of(s, s->taps, 0);
 }

@@ -210,6 +210,31 @@ class Program(_Owner):
             check(status)
 
 
+class Call:
+    """A program bound to its pool and slots: the short way to run it again and again.
+
+    The arrays of a call fill the slots from `first` on; everything before stays as it is in `slots`."""
+
+    def __init__(self, program: Program, pool: Pool, slots: Slots, first: int) -> None:
+        self._owners = (program, pool, slots)
+        self._handles = (program._open(), pool._open(), slots.pointers, len(slots), 0, len(program), ffi.NULL)
+        self._pointers = slots.pointers
+        self._first = first
+
+    def __call__(self, arrays: Sequence[npt.NDArray[Any]]) -> None:
+        """Runs the program on C-contiguous arrays, which the caller keeps alive until this returns."""
+        pointers, slot = self._pointers, self._first
+        for array in arrays:
+            pointers[slot] = _from_buffer(array)
+            slot += 1
+        status = _run(*self._handles)
+        if status:
+            check(status)
+
+
+_from_buffer = ffi.from_buffer
+_run = lib.asymo_program_run
+
 # ---- step kinds -----------------------------------------------------------------------------------------------------
 
 

@@ -32,8 +32,7 @@ class Profile:
         """The array a run writes its times into."""
         return np.zeros((len(plan.steps), workers, 2), np.int64)
 
-    def end(self, plan: Plan, times_ns: np.ndarray | None, cpus: list[int]) -> None:
-        assert times_ns is not None
+    def end(self, plan: Plan, times_ns: np.ndarray, cpus: list[int]) -> None:
         self.records.append(Record(plan, times_ns, tuple(cpus)))
 
     def events(self) -> list[dict[str, object]]:

@@ -132,6 +132,7 @@ class InferenceSession:
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)
+        self._wanted_types = tuple(zip(self._input_names, self._input_types, strict=True))
         self._output_names = tuple(d.name for d in self._meta.outputs)
         self._passed_through = tuple(n for n in self._output_names if n in self._input_names)
         self._host_ops: dict[str, str] = {}
@@ -193,13 +194,19 @@ class InferenceSession:
         Raises InvalidInputError for a feed that does not fit the model.
         """
         with self._lock:
-            results = self._run(input_feed, {})
+            arrays = self._checked(input_feed)
+            stage = self._stage(arrays)
+            if stage.is_whole and self.profile is None:
+                results = stage.segment(arrays)
+            else:
+                env = self._walk(stage, arrays, {})
+                results = [env[name] for name in self._output_names]
         if output_names is None:
-            return [results[name] for name in self._output_names]
-        try:
-            return [results[name] for name in output_names]
-        except KeyError as error:
-            raise InvalidInputError(f"the model has no output {error}; it has {', '.join(self._output_names)}") from None
+            return results
+        unknown = [name for name in output_names if name not in self._output_names]
+        if unknown:
+            raise InvalidInputError(f"the model has no output {unknown[0]!r}; it has {', '.join(self._output_names)}")
+        return [results[self._output_names.index(name)] for name in output_names]
 
     def __call__(self, *arrays: np.ndarray, **named: np.ndarray) -> Any:
         """session(x) or session(name=x): the inputs in order or by name; one output alone, several as a list."""
@@ -209,7 +216,8 @@ class InferenceSession:
     def run_with_iobinding(self, iobinding: IOBinding, run_options: Any = None) -> None:
         """Runs on bound arrays; outputs are written into the bound arrays where there are any."""
         with self._lock:
-            results = self._run(iobinding.inputs, iobinding.targets)
+            arrays = self._checked(iobinding.inputs)
+            results = self._walk(self._stage(arrays), arrays, iobinding.targets)
         iobinding.store(results)
 
     def io_binding(self) -> IOBinding:
@@ -219,46 +227,54 @@ class InferenceSession:
         results = self.run(output_names, {name: value.numpy() for name, value in input_dict_ort_values.items()})
         return [OrtValue(r) for r in results]
 
-    def _run(self, feed: Mapping[str, Any], targets: Mapping[str, np.ndarray]) -> Env:
-        """The values of the model's outputs by name. Arrays in `targets` receive the outputs of their names."""
+    def _checked(self, feed: Mapping[str, Any]) -> list[Any]:
+        """The feed as C-contiguous arrays of the declared dtypes, in the order of the inputs."""
         names = self._input_names
+        if len(feed) != len(names):
+            return self._checked(dict(zip(names, self._match_names(feed), strict=True)))
+        arrays = []
         try:
-            arrays = [feed[name] for name in names]
+            for name, type in self._wanted_types:
+                array = feed[name]
+                if type is not None and (
+                    array.__class__ is not np.ndarray
+                    or (array.dtype is not type.dtype and array.dtype != type.dtype)
+                    or not array.flags.c_contiguous
+                ):
+                    array = self._as_array(name, array, type)
+                arrays.append(array)
         except KeyError:
-            arrays = []
-        if len(feed) != len(names) or (not arrays and names):
-            arrays = self._match_names(feed)
-        key = []
-        for i, array in enumerate(arrays):
-            type = self._input_types[i]
-            if type is None:
-                key.append(None)
-                continue
-            if not isinstance(array, np.ndarray) or array.dtype != type.dtype or not array.flags.c_contiguous:
-                array = arrays[i] = self._as_array(names[i], array, type)
-            key.append(array.shape)
-        stage = self._stages.get(tuple(key))
+            self._match_names(feed)
+            raise
+        return arrays
+
+    def _stage(self, arrays: list[Any]) -> Stage:
+        """The first stage for these shapes."""
+        key = tuple([getattr(a, "shape", None) for a in arrays])
+        stage = self._stages.get(key)
         if stage is None:
-            stage = self._new_stage(tuple(key), arrays)
-        elif len(self._stages) > 1:
-            self._stages.move_to_end(tuple(key))
-        env: Env = dict(zip(names, arrays, strict=True))
+            return self._new_stage(key, arrays)
+        if len(self._stages) > 1:
+            self._stages.move_to_end(key)
+        return stage
+
+    def _walk(self, stage: Stage | None, arrays: list[Any], targets: Mapping[str, np.ndarray]) -> Env:
+        """Runs stage after stage. Returns the values by name; arrays in `targets` receive the outputs of their names."""
         wanted = self._output_names
-        profile = self.profile
+        env: Env = dict(zip(self._input_names, arrays, strict=True))
         while stage is not None:
             for name, constant in stage.results.items():
                 env[name] = constant.copy() if name in wanted else constant
+            inputs = [env[name] for name in stage.inputs]
             segment = stage.segment
-            outputs = segment.new_outputs(stage.outputs, targets) if targets else segment.new_outputs()
-            times = profile.begin(segment.plan, self._tools.workers) if profile is not None else None
-            segment.run([env[name] for name in stage.inputs], outputs, times)
-            if profile is not None:
-                profile.end(segment.plan, times, self.placement)
-            for name, array in zip(stage.outputs, outputs, strict=True):
-                env[name] = array
-            if not stage.has_rest:
-                break
-            self._note_host_ops(stage)
+            if self.profile is not None:
+                outputs = segment.timed(inputs, times := self.profile.begin(segment.plan, self._tools.workers))
+                self.profile.end(segment.plan, times, self.placement)
+            else:
+                outputs = segment.into(inputs, stage.outputs, targets)
+            env.update(zip(stage.outputs, outputs, strict=True))
+            if stage.has_rest:
+                self._note_host_ops(stage)
             stage = stage.go_on(env, wanted)
         for name in self._passed_through:
             env[name] = env[name].copy()

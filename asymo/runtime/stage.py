@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from asymo import ops
-from asymo._core import Pool, Program, Slots, aligned_empty
+from asymo._core import Call, Pool, Program, Slots, aligned_empty
 from asymo.graph import passes
 from asymo.graph.infer import Waiting, infer, subgraphs
 from asymo.graph.ir import Graph, Node, TensorType
@@ -71,33 +71,42 @@ class Segment:
         for i, array in enumerate(plan.constants):
             self._slots[1 + i] = array
         tools.arena.grow(plan.arena_bytes)
-        self._first_input, self._first_output = plan.first_input_slot, plan.first_output_slot
-        self._shapes = tuple((port.shape, port.dtype) for port in plan.outputs)
+        self._memory: np.ndarray | None = None
+        self._call = Call(self._program, self._pool, self._slots, plan.first_input_slot)
+        self._outputs = tuple((port.shape, port.dtype) for port in plan.outputs)
 
-    def new_outputs(self, names: Sequence[str] = (), targets: Mapping[str, np.ndarray] | None = None) -> list[np.ndarray]:
-        """Uninitialised arrays for the outputs; one of `targets` where its name, dtype and shape fit."""
-        if not targets:
-            return [np.empty(shape, dtype) for shape, dtype in self._shapes]
-        arrays = []
-        for name, (shape, dtype) in zip(names, self._shapes, strict=True):
+    def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        """Runs the steps and returns new arrays. inputs: C-contiguous, of the plan's dtypes and shapes."""
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        if self._memory is not self._arena.bytes:
+            self._use_arena()
+        self._call(inputs + outputs)
+        return outputs
+
+    def into(self, inputs: list[np.ndarray], names: Sequence[str], targets: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The same, writing into an array of `targets` where its name, dtype and shape fit. names: those of the outputs."""
+        outputs = []
+        for name, (shape, dtype) in zip(names, self._outputs, strict=True):
             array = targets.get(name)
-            arrays.append(array if array is not None and array.shape == shape and array.dtype == dtype else np.empty(shape, dtype))
-        return arrays
+            outputs.append(array if array is not None and array.shape == shape and array.dtype == dtype else np.empty(shape, dtype))
+        self._use_arena()
+        self._call(inputs + outputs)
+        return outputs
 
-    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray], times_ns: np.ndarray | None = None) -> None:
-        """Runs the steps. inputs and outputs: C-contiguous arrays of the plan's dtypes and shapes."""
-        slots = self._slots
-        slots[ARENA] = self._arena.bytes
-        slot = self._first_input
-        for array in inputs:
-            slots[slot] = array
-            slot += 1
-        for array in outputs:
-            slots[slot] = array
-            slot += 1
-        self._program.run(self._pool, slots, times_ns=times_ns)
-        for used in range(self._first_input, slot):
-            slots.clear(used)
+    def timed(self, inputs: list[np.ndarray], times_ns: np.ndarray) -> list[np.ndarray]:
+        """The same as calling it, filling times_ns [steps][workers][2]."""
+        outputs = [np.empty(shape, dtype) for shape, dtype in self._outputs]
+        self._use_arena()
+        first = self.plan.first_input_slot
+        for slot, array in enumerate(inputs + outputs, first):
+            self._slots[slot] = array
+        self._program.run(self._pool, self._slots, times_ns=times_ns)
+        for slot in range(first, self.plan.slots):
+            self._slots.clear(slot)
+        return outputs
+
+    def _use_arena(self) -> None:
+        self._memory = self._slots[ARENA] = self._arena.bytes
 
 
 @dataclass
@@ -118,6 +127,7 @@ class Stage:
     def __init__(self, graph: Graph, tools: Tools) -> None:
         """`graph` is this stage's own (it is rewritten) and its inputs have concrete types."""
         self._tools = tools
+        names_wanted = [v.name for v in graph.outputs]
         waiting = self._split(graph)
         self._successors: OrderedDict[Hashable, Stage] = OrderedDict()
         self._rest = self._make_rest(graph, waiting) if waiting.nodes else None
@@ -136,6 +146,8 @@ class Stage:
             operator.lower(node, lowering)
         self.segment = Segment(lowering.finish(), tools)
         self.outputs = tuple(names)
+        self.is_whole = self._rest is None and len(self.outputs) == len(names_wanted)
+        """The segment alone gives all outputs of the graph, in its order."""
 
     def _split(self, graph: Graph) -> Waiting:
         """Infers, and leaves in `graph` the native part with its outputs; constant results go to `self.results`."""

@@ -2,6 +2,7 @@
  * matrix is moved the way its strides allow:
  *
  *   last dimension dense in both         memcpy of rows, or of the whole when the rows are dense too
+ *   two to four columns become dense     interleave
  *   dense in one, rows dense in other    transpose in blocks (4 bytes: by registers)
  *   anything else                        element by element */
 #include <string.h>
@@ -56,12 +57,28 @@ MOVE(move_4, uint32_t)
 MOVE(move_8, uint64_t)
 MOVE(move_16, pair64)
 
+/* Planes of an image to pixels, halves to pairs: whole pixels are written one after the other. Wants 2 to 4 columns. */
+static void interleave(const matrix *m, const uint32_t *restrict src, uint32_t *restrict dst) {
+    const int64_t rows = m->rows, s = m->src_col;
+    if (m->cols == 2)
+        for (int64_t j = 0; j < rows; j++) dst[2 * j] = src[j], dst[2 * j + 1] = src[s + j];
+    else if (m->cols == 3)
+        for (int64_t j = 0; j < rows; j++) dst[3 * j] = src[j], dst[3 * j + 1] = src[s + j], dst[3 * j + 2] = src[2 * s + j];
+    else
+        for (int64_t j = 0; j < rows; j++)
+            dst[4 * j] = src[j], dst[4 * j + 1] = src[s + j], dst[4 * j + 2] = src[2 * s + j], dst[4 * j + 3] = src[3 * s + j];
+}
+
 static void move(int64_t size, const matrix *m, const char *src, char *dst) {
     if (m->src_col == 1 && m->dst_col == 1) {
         const size_t bytes = (size_t)(size * m->cols);
         if (m->src_row == m->cols && m->dst_row == m->cols) memcpy(dst, src, bytes * (size_t)m->rows);
         else
             for (int64_t j = 0; j < m->rows; j++) memcpy(dst + size * j * m->dst_row, src + size * j * m->src_row, bytes);
+        return;
+    }
+    if (size == 4 && m->src_row == 1 && m->dst_col == 1 && m->cols >= 2 && m->cols <= 4 && m->dst_row == m->cols) {
+        interleave(m, (const uint32_t *)src, (uint32_t *)dst);
         return;
     }
     if (size == 4 && m->src_row == 1 && m->dst_col == 1 && m->src_col > 0 && m->dst_row > 0) {

@@ -193,7 +193,8 @@ typedef enum {
 } asymo_dtype;
 
 /* typed: one elementwise operation exactly in its own type (asymo_dtype in_type -> out_type), broadcasting by strides.
- * op: see exec/typed.h. operands: 0 strides (int64 [n_in + 1][rank]), then inputs, then the output. */
+ * op: see exec/typed.h. operands: 0 strides (int64 [n_in + 1][rank]), then inputs, then the output.
+ * A unit is unit_size consecutive elements of the flattened output. */
 typedef struct {
     int64_t op;
     int64_t rank;
@@ -202,6 +203,12 @@ typedef struct {
     int64_t in_type, out_type;
     int64_t unit_size;
 } asymo_typed_args;
+
+/* Operations of typed, rows of kernels/eltwise/typed.inc. Only a supported combination of types may be added to a program. */
+int32_t asymo_typed_op_count(void);
+const char *asymo_typed_op_name(int32_t op);
+int32_t asymo_typed_op_arity(int32_t op);
+int32_t asymo_typed_is_supported(int64_t op, int64_t in_type, int64_t out_type);
 
 /* copy: moves elements of size_bytes (1, 2, 4, 8, 16) between strided tensors of the same shape: Transpose, Concat, Split,
  * Slice, Expand, Tile and layout changes are all this. Strides in elements; 0 repeats, negative reverses.

@@ -15,6 +15,7 @@ int64_t asymo_gather_scratch(const asymo_gather_args *args) {
 
 void asymo_gather_run(const asymo_gather_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
     const int64_t bytes = args->inner_bytes;
+    if (begin == end) return;
     const char *x = op[0];
     char *y = op[2];
     if (args->axis == 0) { /* nothing to take: every index is out of range */

@@ -117,8 +117,8 @@ V16_FN v16 v16_tanh(v16 x) {
     const v16 q = V16_POLY(s, -0x1.555548p-2f, 0x1.110c64p-3f, -0x1.b90758p-5f, 0x1.582242p-6f, -0x1.94be68p-8f);
     const v16 near = v16_fma(v16_mul(s, q), x, x);
     const v16 e = v16_exp_small(v16_min(v16_set1(20.0f), v16_add(a, a)));
-    const v16 far = v16_copysign(v16_sub(one, v16_div(v16_set1(2.0f), v16_add(e, one))), x);
-    return v16_select(v16_lt(a, v16_set1(0.5625f)), near, far);
+    const v16 far = v16_sub(one, v16_div(v16_set1(2.0f), v16_add(e, one)));
+    return v16_copysign(v16_select(v16_lt(a, v16_set1(0.5625f)), near, far), x);
 }
 
 /* erf(x), 2 ULP. |x| < 0.9375: x + x q(x^2), poly 2^-30; else 1 - exp(-(|x| + |x| q(|x|))), poly 2^-28; above 3.95 it is 1. */
@@ -133,7 +133,7 @@ V16_FN v16 v16_erf(v16 x) {
     return v16_select(v16_lt(a, v16_set1(0.9375f)), near, v16_copysign(v16_sub(one, e), x));
 }
 
-/* x^y with every special case of C's pow, 2 ULP. log |x| = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), as the sum of two floats:
+/* x^y with every special case of C's pow, 4 ULP. log |x| = e ln 2 + 2 atanh(s), s = (m - 1) / (m + 1), as the sum of two floats:
  * q = 2 s has its rest from the remainder of the division, 2 atanh(s) = q + q^3 p(q^2), poly 2^-35. */
 V16_FN v16 v16_pow(v16 x, v16 y) {
     const v16 zero = v16_zero(), one = v16_set1(1.0f), inf = v16_set1(__builtin_inff()), nan = v16_set1(__builtin_nanf(""));
@@ -187,9 +187,10 @@ static inline int32_t v16_quadrant_large(float x, float *r) {
 /* x = n pi/2 + *r. Up to 2^12 by three parts of pi/2 (Cody and Waite), above lane by lane. */
 V16_FN w16 v16_quadrant(v16 x, v16 *r) {
     const v16 shift = v16_set1(0x1.8p23f), t = v16_fma(x, v16_set1(0x1.45f306p-1f), shift), n = v16_sub(t, shift);
-    const v16 a = v16_fma(n, v16_set1(-0x1.921fb6p0f), x), b = v16_fma(n, v16_set1(0x1.777a5cp-25f), a);
-    const v16 b_rest = v16_fma(n, v16_set1(0x1.777a5cp-25f), v16_sub(a, b));
-    *r = v16_add(b, v16_fma(n, v16_set1(0x1.ee59dap-50f), b_rest));
+    const v16 second = v16_set1(0x1.777a5cp-25f), a = v16_fma(n, v16_set1(-0x1.921fb6p0f), x), p = v16_mul(n, second);
+    const v16 b = v16_add(a, p), p_seen = v16_sub(b, a);
+    const v16 rest = v16_add(v16_sub(a, v16_sub(b, p_seen)), v16_sub(p, p_seen)); /* of the sum; then of the product */
+    *r = v16_add(b, v16_fma(n, v16_set1(0x1.ee59dap-50f), v16_add(rest, v16_fma(n, second, v16_neg(p)))));
     w16 quadrant = w16_sub(w16_bits(t), w16_bits(shift));
     const v16 limit = v16_set1(0x1p12f), size = v16_abs(x);
     if (m16_any(m16_not(v16_le(size, limit)))) {

@@ -51,7 +51,8 @@ def shift(a: Array, b: Array, left: bool) -> Array:
     big = (b < 0) | (b.astype(np.float64) >= bits)
     amount = np.where(big, 0, b).astype(a.dtype)
     moved = np.left_shift(a, amount) if left else np.right_shift(a, amount)
-    return np.where(big, 0 if left else np.where(a < 0, -1, 0), moved).astype(a.dtype)
+    gone = np.where((a < 0) & (not left), -1, 0).astype(a.dtype)
+    return np.where(big, gone, moved)
 
 
 REFERENCE: dict[str, Callable[..., Array]] = {

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """onnx.backend.test through InferenceSession: all node tests that ship with onnx, and the light models with their stored outputs."""
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx")
-import onnx.backend.test.data as data
 from onnx.backend.test.loader import load_model_tests
 from test_infer import alike, plain
 
@@ -55,7 +55,7 @@ def test_ignored_tests_exist() -> None:
     assert {case.name for group in cases().values() for case in group}.issuperset(IGNORED)
 
 
-LIGHT = sorted((Path(data.__file__).parent / "light").glob("light_*.onnx"))
+LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("light_*.onnx"))
 
 
 @pytest.mark.parametrize("path", LIGHT, ids=lambda p: p.stem)

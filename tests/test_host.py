@@ -76,7 +76,10 @@ def test_nested_subgraphs_capture_through_each_other() -> None:
     inner = [helper.make_graph([node(op, ["x"], [f"{op}o"])], op, [], [info(f"{op}o")]) for op in ("Relu", "Neg")]
     outer = helper.make_graph([node("If", ["q"], ["o"], then_branch=inner[0], else_branch=inner[1])], "outer", [], [info("o")])
     other = helper.make_graph([node("Abs", ["x"], ["p"])], "other", [], [info("p")])
-    proto = model([node("If", ["p0"], then_branch=outer, else_branch=other)], [("x", F, [3]), ("p0", TensorProto.BOOL, []), ("q", TensorProto.BOOL, [])])
+    proto = model(
+        [node("If", ["p0"], then_branch=outer, else_branch=other)],
+        [("x", F, [3]), ("p0", TensorProto.BOOL, []), ("q", TensorProto.BOOL, [])],
+    )
     graph = read(proto)
     assert {v.name for v in graph.nodes[0].attrs["then_branch"].captures} == {"x", "q"}
     x = np.array([-1, 0, 2], np.float32)
@@ -92,11 +95,16 @@ def test_nested_subgraphs_capture_through_each_other() -> None:
 def test_scan_axes_and_directions(axis: int, back: int, rng: np.random.Generator) -> None:
     """y_t = s_t = s_(t-1) + x_t."""
     body = helper.make_graph(
-        [node("Add", ["s", "v"], ["t"]), node("Identity", ["t"], ["row"])], "body", [info("s", F, [3]), info("v", F, [3])], [info("t"), info("row")]
+        [node("Add", ["s", "v"], ["t"]), node("Identity", ["t"], ["row"])],
+        "body",
+        [info("s", F, [3]), info("v", F, [3])],
+        [info("t"), info("row")],
     )
     attrs = {"scan_input_axes": [axis], "scan_output_axes": [axis], "scan_input_directions": [back], "scan_output_directions": [back]}
     proto = model(
-        [node("Scan", ["s0", "x"], ["s", "y"], body=body, num_scan_inputs=1, **attrs)], [("s0", F, [3]), ("x", F, None)], [("s", F, None), ("y", F, None)]
+        [node("Scan", ["s0", "x"], ["s", "y"], body=body, num_scan_inputs=1, **attrs)],
+        [("s0", F, [3]), ("x", F, None)],
+        [("s", F, None), ("y", F, None)],
     )
     x = rng.integers(-9, 9, (5, 3) if axis == 0 else (3, 5)).astype(np.float32)
     s, y = host.Body(read(proto))([np.zeros(3, np.float32), x])
@@ -130,7 +138,9 @@ def test_strings_come_out_as_objects() -> None:
 
 
 def test_sequences_are_lists() -> None:
-    graph = read(model([node("SequenceConstruct", ["x", "x"], ["s"]), node("SequenceLength", ["s"])], outputs=[("y", TensorProto.INT64, [])]))
+    graph = read(
+        model([node("SequenceConstruct", ["x", "x"], ["s"]), node("SequenceLength", ["s"])], outputs=[("y", TensorProto.INT64, [])])
+    )
     assert host.Body(graph)([np.ones((1, 3), np.float32)])[0] == 2
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """Every Operator's from_onnx, infer and evaluate against the node tests that ship with onnx: their outputs were computed by its authors."""
 
 from __future__ import annotations

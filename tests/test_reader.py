@@ -40,7 +40,13 @@ def test_declarations_keep_names_types_and_symbolic_dimensions() -> None:
     graph, meta = reader.read(proto.SerializeToString())
     assert [(a.name, a.type, a.shape) for a in meta.inputs] == [("a", "tensor(float)", ("n", 3, None, None)), ("b", "tensor(int64)", None)]
     assert [(a.name, a.type, a.shape) for a in meta.outputs] == [("y", "tensor(float)", (1, "m")), ("s", "seq(tensor(float))", None)]
-    assert (meta.producer_name, meta.producer_version, meta.domain, meta.graph_name, meta.version) == ("maker", "1.5", "org.example", "g", 7)
+    assert (meta.producer_name, meta.producer_version, meta.domain, meta.graph_name, meta.version) == (
+        "maker",
+        "1.5",
+        "org.example",
+        "g",
+        7,
+    )
     assert meta.description == "what it does"
     assert meta.custom_metadata == {"author": "somebody"}
     assert meta.opsets == {"": 21}
@@ -60,7 +66,7 @@ def test_initialisers_of_every_type(dtype: Any, raw: bool, shape: tuple[int, ...
     tensor = numpy_helper.from_array(array, "c")
     if not raw:
         number = tensor.data_type
-        if number in (TensorProto.FLOAT16, TensorProto.BFLOAT16) or array.dtype.itemsize == 1 and array.dtype.kind not in "biu":
+        if number in (TensorProto.FLOAT16, TensorProto.BFLOAT16) or (array.dtype.itemsize == 1 and array.dtype.kind not in "biu"):
             pytest.skip("make_tensor has its own idea of these bits")
         tensor = helper.make_tensor("c", number, shape, array.reshape(-1))
     proto = model([node("Identity", ["c"])], [], [("y", tensor.data_type, None)])
@@ -217,7 +223,9 @@ def test_a_branch_whose_output_is_an_outer_value() -> None:
 
 
 def test_old_opsets_are_converted() -> None:
-    proto = model([node("Add", ["x", "c"], broadcast=1, axis=0)], [("x", F, [3, 2])], constants={"c": np.arange(3, dtype=np.float32)}, opset=6)
+    proto = model(
+        [node("Add", ["x", "c"], broadcast=1, axis=0)], [("x", F, [3, 2])], constants={"c": np.arange(3, dtype=np.float32)}, opset=6
+    )
     x = np.ones((3, 2), np.float32)
     np.testing.assert_array_equal(run(read(proto), x)[0], x + np.arange(3)[:, None])
 

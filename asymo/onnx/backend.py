@@ -1,4 +1,4 @@
-"""Asymo as an `onnx.backend`: what onnx's own test suites run. `prepare`, `run_model`, `run_node` and `supports_device` are module-level."""
+"""Asymo as an `onnx.backend`: what onnx's own test suites run. The module itself has `prepare`, `run_model`, `run_node`, `supports_device`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class AsymoBackend(Backend):
         return cls.prepare(model, device, **kwargs).run(inputs)
 
     @classmethod
-    def run_node(cls, node: NodeProto, inputs: Any, device: str = "CPU", outputs_info: Sequence[Any] | None = None, **kwargs: Any) -> tuple[Any, ...]:
+    def run_node(
+        cls, node: NodeProto, inputs: Any, device: str = "CPU", outputs_info: Sequence[Any] | None = None, **kwargs: Any
+    ) -> tuple[Any, ...]:
         """kwargs: opset_version, the newest when not given."""
         version = kwargs.pop("opset_version", onnx.defs.onnx_opset_version())
         names = [n for n in node.input if n]
@@ -62,7 +64,7 @@ class AsymoBackend(Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        return Device(device).type == DeviceType.CPU
+        return bool(Device(device).type == DeviceType.CPU)
 
 
 def _plain(value: Any) -> Any:

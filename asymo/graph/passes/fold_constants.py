@@ -32,14 +32,14 @@ _GROWING = {"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "Upsa
 def run(graph: Graph, cache: Cache) -> bool:
     kept: list[Node] = []
     for node in graph.nodes:
-        if not _fold(node):
+        if not _fold(node, cache):
             kept.append(node)
     changed = len(kept) != len(graph.nodes)
     graph.nodes = kept
     return changed
 
 
-def _fold(node: Node) -> bool:
+def _fold(node: Node, cache: Cache) -> bool:
     if node.op in _RANDOM or any(v is not None and v.const is None for v in node.inputs):
         return False
     if any(isinstance(a, Graph) for a in node.attrs.values()):

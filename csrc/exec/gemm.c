@@ -39,20 +39,27 @@ void asymo_gemm_run(const asymo_gemm_args *args, void *const *op, int64_t begin,
     const int64_t strip = alias ? asymo_gemm_copy_rows(kernel, args->k) : asymo_gemm_strip(kernel);
     float *copy = (float *)((char *)worker->scratch + asymo_gemm_rows_bytes(1));
     asymo_gemm_block block = {
-        .taps = 1, .run = args->k, .rows = rows, .bias = op[2], .slope = op[4],
-        .act = args->act, .p = (float)args->p, .q = (float)args->q,
+        .taps = 1,
+        .run = args->k,
+        .rows = rows,
+        .bias = op[2],
+        .slope = op[4],
+        .act = args->act,
+        .p = (float)args->p,
+        .q = (float)args->q,
     };
     if (op[3] == NULL) block.rows.r = NULL;
 
     int64_t pointed_entry = -1, pointed_m = -1; /* what the tables hold: units that share their rows find them made */
-    for (int64_t unit = begin; unit < end; unit++) {
+    for (int64_t unit = begin, wide; unit < end; unit += wide) {
         const int64_t entry = unit / blocks, index = unit % blocks;
         const int64_t m0 = grid.unit_m * (args->n_fastest ? index / grid.blocks_n : index % grid.blocks_m);
         const int64_t n0 = grid.unit_n * (args->n_fastest ? index % grid.blocks_n : index / grid.blocks_m);
         const int64_t m1 = ASYMO_MIN(m0 + grid.unit_m, args->m);
         block.b = (const float *)op[1] + batch_offset(args, args->b_stride, entry) + n0 * args->k;
         block.column = n0;
-        block.n = ASYMO_MIN(grid.unit_n, args->n - n0);
+        wide = grid.blocks_m == 1 ? ASYMO_MIN(end - unit, blocks - index) : 1; /* neighbours in n are one block */
+        block.n = ASYMO_MIN(wide * grid.unit_n, args->n - n0);
         for (int64_t m = m0; m < m1; m += block.m) {
             block.m = ASYMO_MIN(strip, m1 - m);
             if (entry != pointed_entry || m != pointed_m) {

@@ -56,8 +56,12 @@ void asymo_gemm_block_run(const asymo_gemm_table_row *kernel, const asymo_gemm_b
     const int64_t mr = kernel->mr, nr = kernel->nr, k = s->taps * s->run;
     const int clips = s->act == ASYMO_ACT_CLIP, finished = clips || s->act == ASYMO_ACT_NONE;
     asymo_gemm_tile tile = {
-        .taps = s->taps, .run = s->run, .b_panel = k * nr, .bias = s->bias,
-        .lo = clips ? s->p : -INFINITY, .hi = clips ? s->q : INFINITY,
+        .taps = s->taps,
+        .run = s->run,
+        .b_panel = k * nr,
+        .bias = s->bias,
+        .lo = clips ? s->p : -INFINITY,
+        .hi = clips ? s->q : INFINITY,
     };
     /* A single tile streams the panels; more tiles take turns on a panel while it is in the cache. */
     const int64_t step_n = s->m <= mr ? s->n : nr;

@@ -48,7 +48,7 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
 
 typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n);
 
-#define TILE(NAME, M, V)                                                                                                               \
+#define TILE(NAME, M, V)                                                                                                                   \
     static void NAME(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n) { tile(t, b, column, n, M, V); }
 #define TILES(M) TILE(half_##M, M, 1) TILE(whole_##M, M, 2) TILE(wide_##M, M, 2 * WIDE(M))
 #define ROWS(M) [M] = {half_##M, whole_##M, wide_##M},

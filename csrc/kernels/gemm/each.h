@@ -3,9 +3,7 @@
 #pragma once
 
 #ifdef __clang__
-#define EACH(i, n)                                                                                                                     \
-    _Pragma("clang loop unroll(full)") for (int i = 0; i < 16; i++)                                                                    \
-        if (i < (n))
+#define EACH(i, n) _Pragma("clang loop unroll(full)") for (int i = 0; i < 16; i++) if (i < (n))
 #else
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 #endif

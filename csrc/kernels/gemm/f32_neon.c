@@ -9,13 +9,13 @@
 #define KERNEL asymo_f32_gemm_ukr_8x8k1__neon
 #include "neon_body.h"
 
-#define STEP(s)                                                                                                                        \
-    {                                                                                                                                  \
-        const float32x4_t x0 = vld1q_f32(b + NR * (s)), x1 = vld1q_f32(b + NR * (s) + 4);                                              \
-        EACH(i, M) {                                                                                                                   \
-            acc[i][0] = vfmaq_laneq_f32(acc[i][0], x0, y[i], s);                                                                       \
-            acc[i][1] = vfmaq_laneq_f32(acc[i][1], x1, y[i], s);                                                                       \
-        }                                                                                                                              \
+#define STEP(s)                                                                                                                            \
+    {                                                                                                                                      \
+        const float32x4_t x0 = vld1q_f32(b + NR * (s)), x1 = vld1q_f32(b + NR * (s) + 4);                                                  \
+        EACH(i, M) {                                                                                                                       \
+            acc[i][0] = vfmaq_laneq_f32(acc[i][0], x0, y[i], s);                                                                           \
+            acc[i][1] = vfmaq_laneq_f32(acc[i][1], x1, y[i], s);                                                                           \
+        }                                                                                                                                  \
     }
 
 static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M) {

@@ -66,7 +66,7 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
 typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n);
 
 #define EACH_M(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
-#define TILE(M)                                                                                                                        \
+#define TILE(M)                                                                                                                            \
     static void tile_##M(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n) { tile(t, b, column, n, M); }
 #define ROW(M) [M] = tile_##M,
 

@@ -16,8 +16,7 @@
 #define BOUND_PORTABLE(f) f
 
 const asymo_gemm_table_row asymo_gemm_table[] = {
-#define ASYMO_GEMM_UKR(ISA, CORE, SYMBOL, MR, NR, KR)                                                                                  \
-    {#SYMBOL, BOUND_##ISA(SYMBOL), ASYMO_ISA_##ISA, ASYMO_CORE_##CORE, MR, NR, KR},
+#define ASYMO_GEMM_UKR(ISA, CORE, SYMBOL, MR, NR, KR) {#SYMBOL, BOUND_##ISA(SYMBOL), ASYMO_ISA_##ISA, ASYMO_CORE_##CORE, MR, NR, KR},
 #include "gemm.inc"
 #undef ASYMO_GEMM_UKR
 };

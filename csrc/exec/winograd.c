@@ -66,7 +66,8 @@ static void transform_input(const asymo_winograd_args *a, const float *x, int64_
 }
 
 /* Channels [n0, n0 + n) of tile i. */
-static void transform_output(const asymo_winograd_args *a, void *const *op, int64_t i, const float *m, int64_t m_step, int64_t n0, int64_t n) {
+static void transform_output(const asymo_winograd_args *a, void *const *op, int64_t i, const float *m, int64_t m_step, int64_t n0,
+                             int64_t n) {
     const float *bias = op[2], *r = op[3], *slope = op[4];
     const place at = place_of(a, i);
     const int is_clip = a->act == ASYMO_ACT_CLIP;

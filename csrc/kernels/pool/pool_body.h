@@ -103,4 +103,6 @@ void ASYMO_NAME(asymo_pool_average)(const asymo_pool_window *window, float count
     EACH_BLOCK(window->channels, average_block, window, count, y);
 }
 
-void ASYMO_NAME(asymo_pool_lp)(const asymo_pool_window *window, int64_t p, float *y) { EACH_BLOCK(window->channels, lp_block, window, p, y); }
+void ASYMO_NAME(asymo_pool_lp)(const asymo_pool_window *window, int64_t p, float *y) {
+    EACH_BLOCK(window->channels, lp_block, window, p, y);
+}

@@ -168,3 +168,33 @@ def test_random_programs(program: tuple[list, np.ndarray, dict[str, np.ndarray]]
     nodes, x, constants = program
     proto = model(nodes, {"x": x}, ["y"], constants)
     assert_close(session(proto, 2).run(None, {"x": x})[0], reference(proto, {"x": x})[0], 1e-5)
+
+
+def test_concat_is_written_in_place(rng: np.random.Generator) -> None:
+    nodes = [
+        node("Conv", ["x", "w1"], ["a"]),
+        node("Conv", ["a", "w3"], ["b"], pads=[1, 1, 1, 1]),
+        node("Conv", ["a", "wd"], ["c"], pads=[1, 1, 1, 1], group=33),
+        node("MaxPool", ["a"], ["d"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        node("Conv", ["a", "wg"], ["e"], pads=[1, 1, 1, 1], group=3),
+        node("Conv", ["a", "w1b"], ["f"]),
+        node("Concat", ["b", "c", "d", "e", "f"], ["g"], axis=1),
+        node("MaxPool", ["g"], ["y"], kernel_shape=[1, 1]),
+    ]
+    constants = {
+        "w1": weights(rng, 33, 3, 1, 1), "w3": weights(rng, 35, 33, 3, 3), "wd": weights(rng, 33, 1, 3, 3), "wg": weights(rng, 6, 11, 3, 3),
+        "w1b": weights(rng, 7, 33, 1, 1),
+    }  # fmt: skip
+    check(nodes, weights(rng, 2, 3, 13, 15), constants, 2)  # in and out
+
+
+def test_what_others_read_is_copied_into_a_concat(rng: np.random.Generator) -> None:
+    nodes = [
+        node("Conv", ["x", "w"], ["a"]),
+        node("Reshape", ["a", "flat"], ["alias"]),
+        node("ReduceMax", ["alias", "axis"], ["m"]),
+        node("Concat", ["a", "x", "a"], ["g"], axis=1),
+        node("Add", ["g", "m"], ["y"]),
+    ]
+    constants = {"w": weights(rng, 5, 3, 1, 1), "flat": np.array([1, -1]), "axis": np.array([1])}
+    check(nodes, weights(rng, 1, 3, 4, 6), constants, 99)

@@ -43,7 +43,9 @@ class Concat(Operator):
         at, inner = 0, prod(y.shape[axis + 1 :])
         for value in node.inputs:
             x = lo.input(value)
-            copy_region(lo, x, y, x.shape, at * inner)
+            rows, row, pitch = prod(x.shape[:axis]), x.shape[axis] * inner, y.shape[axis] * inner
+            if not lo.redirect(value, node, y.at(at * inner), row, row if rows == 1 else pitch):
+                copy_region(lo, x, y, x.shape, at * inner)
             at += x.shape[axis]
 
     def examples(self) -> Iterator[Example]:

@@ -39,6 +39,23 @@ WRITES: dict[str, tuple[int, ...]] = {
 """Operand positions a step kind writes (negative: from the end). `eltwise` writes its last args["n_out"] operands."""
 
 
+ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
+"""Step kinds that can write rows apart, and the operand that they write."""
+
+
+def with_pitch(kind: str, args: Args, row: int, pitch: int) -> Args | None:
+    """The arguments of a step that wrote dense rows of `row` elements, to write them `pitch` apart; None when its rows are others."""
+    if row == pitch:
+        return args
+    if kind == "gemm":
+        fits = args["n"] == args["ldc"] == row and args["batch"] == (1, 1, 1)
+        return {**args, "ldc": pitch} if fits else None
+    if kind in ROW_WRITERS and args["y_stride"][-1] == row:  # type: ignore[index]
+        strides = tuple(s // row * pitch for s in args["y_stride"])  # type: ignore[union-attr,operator]
+        return {**args, "y_stride": strides, "y_batch": args["y_batch"] // row * pitch}  # type: ignore[operator]
+    return None
+
+
 class Buffer:
     """A piece of memory during lowering. Exactly one of array (a constant), port (an input) or neither (arena or output)."""
 
@@ -157,6 +174,35 @@ class Lowering:
         (from the bytes and FLOPs of the arguments) would be far off."""
         assert self._node is not None
         self._drafts.append(_Draft(kind, args, list(operands), self._node, work))
+
+    def redirect(self, value: Value, user: Node, target: Tensor, row: int, pitch: int) -> bool:
+        """Lets the step that makes `value` write straight into a part of `target` instead, when nobody but `user` ever reads the value:
+        row i of `row` elements goes to element i * pitch of target. False when that cannot be done."""
+        tensor = self._tensors.get(value)
+        if tensor is None or not tensor.buffer.is_writable or tensor.buffer.nbytes != value.type.nbytes:  # type: ignore[union-attr]
+            return False
+        if value.users.get(user) != 1 or not self._is_only_for(tensor.buffer, user):
+            return False
+        drafts = [d for d in self._drafts if any(t is not None and t.buffer is tensor.buffer for t in d.operands)]
+        if len(drafts) != 1:
+            return False
+        draft = drafts[0]
+        places = [i for i, t in enumerate(draft.operands) if t is not None and t.buffer is tensor.buffer]
+        position = {**ROW_WRITERS, "eltwise": len(draft.operands) - 1}.get(draft.kind)
+        args = with_pitch(draft.kind, draft.args, row, pitch)
+        if places != [position] or args is None:
+            return False
+        draft.args = args
+        draft.operands[places[0]] = target
+        return True
+
+    def _is_only_for(self, buffer: Buffer, user: Node) -> bool:
+        """Whether every name of the buffer ends at `user` or in another name of it."""
+        names = {v for v, t in self._tensors.items() if t.buffer is buffer}
+        for value in names:
+            if self.graph.is_output(value) or any(u is not user and u.output() not in names for u in value.users):
+                return False
+        return True
 
     # ---- what the planner calls
 

@@ -230,7 +230,7 @@ typedef struct {
 } asymo_fill_args;
 
 /* gather: Y[o, i, :] = X[o, index[i], :]; rows of inner_bytes; a negative index counts from the end, one out of range is clamped
- * and reported (asymo_program_run fails after the step). index_type is ASYMO_I32 or ASYMO_I64.
+ * and reported through the worker's error flag (exec/step.h). index_type is ASYMO_I32 or ASYMO_I64.
  * operands: 0 X, 1 index, 2 Y. A unit is one (o, i). */
 typedef struct {
     int64_t outer, axis, count, inner_bytes;

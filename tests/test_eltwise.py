@@ -262,7 +262,7 @@ ACTS: dict[str, Callable[[Array, float, float], Array]] = {
     "ELU": lambda x, p, q: np.where(x < 0, p * np.expm1(x), x),
     "AFFINE": lambda x, p, q: p * np.tanh(q * x),
     "SOFTSIGN": lambda x, p, q: x / (1 + np.abs(x)),
-    "SOFTPLUS": lambda x, p, q: np.logaddexp(0, x),
+    "SOFTPLUS": lambda x, p, q: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
     "LINEAR": lambda x, p, q: p * x + q,
     "THRESHOLDED": lambda x, p, q: np.where(x > p, x, 0),
 }

@@ -36,7 +36,7 @@ def numbers(shape: int | tuple[int, ...], size: int) -> Array:
 
 
 @pytest.mark.parametrize("size", DTYPES)
-@pytest.mark.parametrize("rows, cols", [(1, 1), (3, 5), (8, 8), (16, 16), (17, 33), (64, 49), (5, 100), (100, 5), (31, 64)])
+@pytest.mark.parametrize(("rows", "cols"), [(1, 1), (3, 5), (8, 8), (16, 16), (17, 33), (64, 49), (5, 100), (100, 5), (31, 64)])
 def test_transpose(size: int, rows: int, cols: int, isa: str) -> None:
     x = guarded_copy(numbers((rows, cols), size))
     for at in ("begin", "end"):
@@ -95,7 +95,7 @@ def test_eight_dimensions() -> None:
 
 
 @pytest.mark.parametrize("size", DTYPES)
-@pytest.mark.parametrize("count, unit_size", [(1, 1), (3, 2), (1000, 10_000), (5001, 700), (0, 5)])
+@pytest.mark.parametrize(("count", "unit_size"), [(1, 1), (3, 2), (1000, 10_000), (5001, 700), (0, 5)])
 def test_fill(size: int, count: int, unit_size: int) -> None:
     pattern = numbers(3, size)[2:]
     y = guarded(count, DTYPES[size])

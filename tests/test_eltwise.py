@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 from _guard import guarded, guarded_copy
 from _steps import run_step
-
 from asymo._asymo import ffi, lib
 
 Array = npt.NDArray[Any]

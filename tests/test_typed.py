@@ -10,9 +10,8 @@ import numpy.typing as npt
 import pytest
 from _guard import guarded, guarded_copy
 from _steps import run_step
-from test_eltwise import TYPES, dtype_number, strides_of
-
 from asymo._asymo import ffi, lib
+from test_eltwise import TYPES, dtype_number, strides_of
 
 Array = npt.NDArray[Any]
 OPS = {ffi.string(lib.asymo_typed_op_name(i)).decode(): i for i in range(lib.asymo_typed_op_count())}
@@ -40,7 +39,9 @@ def divide(a: Array, b: Array) -> Array:
     if a.dtype.kind == "f":
         return a / b
     safe = np.where(b == 0, 1, b).astype(object)
-    quotient = np.array([abs(int(x)) // abs(int(y)) * (1 if (x < 0) == (y < 0) else -1) for x, y in zip(a.ravel(), safe.ravel(), strict=True)], object)
+    quotient = np.array(
+        [abs(int(x)) // abs(int(y)) * (1 if (x < 0) == (y < 0) else -1) for x, y in zip(a.ravel(), safe.ravel(), strict=True)], object
+    )
     bits = 8 * a.itemsize
     wrapped = (quotient % 2**bits).astype(f"u{a.itemsize}").view(a.dtype).reshape(a.shape)
     return np.where(b == 0, 0, wrapped).astype(a.dtype)
@@ -115,7 +116,11 @@ def test_the_cases_are_all() -> None:
     for name, n in count.items():
         bits, logic = name.startswith(("bitwise", "shift")), name in ("and", "or", "xor", "not")
         assert n == (8 if bits else 1 if logic else 11 if name in ("where", "equal") else 10), name
-    assert not supported("add", np.int32, np.int64) and not lib.asymo_typed_is_supported(-1, 0, 0) and not lib.asymo_typed_is_supported(2, 99, 99)
+    assert (
+        not supported("add", np.int32, np.int64)
+        and not lib.asymo_typed_is_supported(-1, 0, 0)
+        and not lib.asymo_typed_is_supported(2, 99, 99)
+    )
 
 
 def values(dtype: npt.DTypeLike, n: int, rng: np.random.Generator) -> Array:
@@ -131,7 +136,7 @@ def values(dtype: npt.DTypeLike, n: int, rng: np.random.Generator) -> Array:
     return np.concatenate([rng.integers(max(info.min, -9), 9, n - len(edges)).astype(kind), edges])[rng.permutation(n)]
 
 
-@pytest.mark.parametrize("name, dtype", CASES, ids=[f"{name}-{np.dtype(t).name}" for name, t in CASES])
+@pytest.mark.parametrize(("name", "dtype"), CASES, ids=[f"{name}-{np.dtype(t).name}" for name, t in CASES])
 def test_every_operation(name: str, dtype: npt.DTypeLike, rng: np.random.Generator) -> None:
     arity, n = lib.asymo_typed_op_arity(OPS[name]), 701
     inputs = [guarded_copy(values(dtype, n, rng)) for _ in range(arity)]

@@ -149,7 +149,11 @@ def operands_of(name: str, rng: np.random.Generator) -> list[list[Array]]:
             elif turn < 16:
                 row.append(np.roll(SPECIAL, turn * position))
             else:
-                row.append(rng.integers(-(2**31), 2**31, 16).astype(np.int32).view(np.float32) if turn % 2 else rng.normal(0, 99, 16).astype(np.float32))
+                row.append(
+                    rng.integers(-(2**31), 2**31, 16).astype(np.int32).view(np.float32)
+                    if turn % 2
+                    else rng.normal(0, 99, 16).astype(np.float32)
+                )
         rounds.append(row)
     return rounds
 
@@ -213,7 +217,9 @@ def test_memory(v16: Any) -> None:
         lib.t_load_n(ffi.from_buffer("float[]", out), ffi.cast("float *", x.__array_interface__["data"][0]), n)
         np.testing.assert_array_equal(out, np.concatenate([x, np.zeros(16 - n, np.float32)]))
         x[:] = 0
-        lib.t_store_n(ffi.cast("float *", x.__array_interface__["data"][0]), ffi.from_buffer("float[]", np.arange(5, 21, dtype=np.float32)), n)
+        lib.t_store_n(
+            ffi.cast("float *", x.__array_interface__["data"][0]), ffi.from_buffer("float[]", np.arange(5, 21, dtype=np.float32)), n
+        )
         np.testing.assert_array_equal(x, np.arange(5, 5 + n))
 
 

@@ -1,4 +1,4 @@
-"""Asymo as an `onnx.backend`: what onnx's own test suites run. The module itself has `prepare`, `run_model`, `run_node`, `supports_device`."""
+"""Asymo as an `onnx.backend`: what onnx's own test suites run. The module has `prepare`, `run_model`, `run_node`, `supports_device`."""
 
 from __future__ import annotations
 

@@ -49,7 +49,16 @@ class HostStep:
         except Exception as error:  # whatever onnx.reference and numpy raise on inputs that do not fit
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(f"{self.node.where} failed on the host ({reason}); check its inputs: {_brief(inputs)}") from error
-        return [np.asarray(r) if isinstance(r, (np.generic, int, float, bool)) else r for r in results]
+        return [_settled(r) for r in results]
+
+
+def _settled(result: Any) -> Any:
+    """Numbers as arrays, and arrays C-contiguous, as native segments take them."""
+    if isinstance(result, (np.generic, int, float, bool)):
+        return np.asarray(result)
+    if isinstance(result, np.ndarray) and not result.flags.c_contiguous:
+        return result.copy(order="C")
+    return result
 
 
 def evaluate(node: Node, arrays: Sequence[np.ndarray | None]) -> list[Any]:

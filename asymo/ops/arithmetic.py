@@ -122,7 +122,9 @@ ROWS = {
     "BitwiseOr": Row(2, None, "bitwise_or", np.bitwise_or, INTS),
     "BitwiseXor": Row(2, None, "bitwise_xor", np.bitwise_xor, INTS),
     "BitwiseNot": Row(1, None, "bitwise_not", np.bitwise_not, INTS),
-    "BitShift": Row(2, None, _shift, None, (np.uint8, np.uint32, np.uint64), (0.0, 7.0), attrs=({"direction": "LEFT"}, {"direction": "RIGHT"})),
+    "BitShift": Row(
+        2, None, _shift, None, (np.uint8, np.uint32, np.uint64), (0.0, 7.0), attrs=({"direction": "LEFT"}, {"direction": "RIGHT"})
+    ),
 }  # fmt: skip
 
 SHAPES = {
@@ -135,7 +137,7 @@ SHAPES = {
 def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, domain: tuple[float, float] = (-4.0, 4.0)) -> np.ndarray:
     """Random elements of the domain; of an unsigned type those above zero, of a bool type both."""
     dtype = np.dtype(dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
     low = max(domain[0], 0.0) if dtype.kind == "u" else domain[0]
     return np.asarray(rng.uniform(low, domain[1], shape)).astype(dtype)

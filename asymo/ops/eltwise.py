@@ -18,7 +18,7 @@ import numpy as np
 from asymo.graph.ir import Node, TensorType, Value
 from asymo.ops import Example, Operator, broadcast, operator
 from asymo.plan import opcodes, strides
-from asymo.plan.lower import Lowering
+from asymo.plan.lower import Lowering, Tensor
 
 Operand = int | float
 Instruction = tuple[str | Operand, ...]

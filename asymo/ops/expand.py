@@ -77,6 +77,13 @@ class Tile(Operator):
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)
-        for shape, repeats in [((2, 3), (2, 1)), ((2, 3), (1, 3)), ((2, 1, 5), (3, 4, 2)), ((4,), (1,)), ((3,), (0,)), ((2, 2, 3, 2, 2), (2, 3, 2, 2, 2))]:
+        for shape, repeats in [
+            ((2, 3), (2, 1)),
+            ((2, 3), (1, 3)),
+            ((2, 1, 5), (3, 4, 2)),
+            ((4,), (1,)),
+            ((3,), (0,)),
+            ((2, 2, 3, 2, 2), (2, 3, 2, 2, 2)),
+        ]:
             yield Example([rng.standard_normal(shape).astype(np.float32), np.array(repeats)], constant=(1,))
         yield Example([rng.integers(0, 9, (3, 2)), np.array([2, 2])], constant=(1,))

@@ -154,9 +154,9 @@ class Dropout(Renaming):
     """Identity; the mask is all true. Training mode is left to the host."""
 
     def from_onnx(self, node: Node, graph: Graph) -> None:
-        if node.opset < 12:
-            if ratio := node.attrs.pop("ratio", None):
-                node.set_input(1, graph.constant(np.asarray(ratio, np.float32), "ratio"))
+        ratio = node.attrs.pop("ratio", None)
+        if ratio is not None:
+            node.set_input(1, graph.constant(np.asarray(ratio, np.float32), "ratio"))
 
     def reshaped(self, node: Node, shape: Shape) -> Shape:
         return shape

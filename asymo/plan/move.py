@@ -36,7 +36,7 @@ def copy(lo: Lowering, source: Tensor, target: Tensor, shape: Sequence[int], src
             copy(lo, source.at(i * src[0]), target.at(i * dst[0]), shape[1:], src[1:], dst[1:])
         return
     dims = sorted(zip(dst, src, shape, strict=True), key=lambda d: -d[0])
-    contiguous = min(range(len(dims)), key=lambda i: (abs(dims[i][1]) or 1 << 62))
+    contiguous = min(range(len(dims)), key=lambda i: abs(dims[i][1]) or 1 << 62)
     if contiguous < len(dims) - 2:
         dims.insert(len(dims) - 1, dims.pop(contiguous))
     _emit(lo, source, target, dims)
@@ -77,4 +77,5 @@ def fill(lo: Lowering, target: Tensor, pattern: np.ndarray) -> None:
     count = prod(target.shape)
     if count:
         size = target.dtype.itemsize
-        lo.emit("fill", {"size_bytes": size, "count": count, "unit_size": max(1, UNIT_BYTES // size)}, [lo.const(pattern.reshape(1)), target])
+        args = {"size_bytes": size, "count": count, "unit_size": max(1, UNIT_BYTES // size)}
+        lo.emit("fill", args, [lo.const(pattern.reshape(1)), target])

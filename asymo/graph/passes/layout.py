@@ -159,7 +159,8 @@ class _Walk:
 
     def visit_transpose(self, node: Node) -> None:
         x, y = node.inputs[0], node.outputs[0]
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         q = permutation(node, len(x.shape))
         self.forms[y] = {tuple(q.index(a) for a in p): value for p, value in self.forms_of(x).items()}
         node.set_inputs([])
@@ -196,7 +197,8 @@ class _Walk:
 
     def visit_reshape(self, node: Node) -> None:
         x, y = node.inputs[0], node.outputs[0]
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         node.set_inputs([])
         if x.shape == y.shape:
             self.forms[y] = dict(self.forms_of(x))

@@ -37,7 +37,8 @@ def is_scalar(value: Value | None, number: float, tolerance: float = 1e-6) -> bo
 def split_scalar(node: Node) -> tuple[Value, float] | None:
     """(the other input, the number) of a commutative node one of whose inputs is a constant of one element."""
     a, b = node.inputs[:2]
-    assert a is not None and b is not None
+    assert a is not None
+    assert b is not None
     for x, constant in ((a, b), (b, a)):
         number = scalar_of(constant)
         if number is not None and x.const is None and constant.type is not None and constant.type.rank <= x.type.rank:  # type: ignore[union-attr]
@@ -72,12 +73,12 @@ def factors(value: Value) -> tuple[list[Value], float, list[Node]]:
 
 
 def emit(
-    graph: Graph, anchor: Node, op: str, inputs: Sequence[Value | None], attrs: dict[str, Any] | None = None, *, domain: str = "", name: str = ""
+    graph: Graph, anchor: Node, op: str, inputs: Sequence[Value | None], attrs: dict[str, Any] | None = None, *, domain: str = ""
 ) -> Value:  # fmt: skip
     """Inserts a node before `anchor` and returns its output, whose type is inferred from the inputs' concrete types."""
     first = anchor.outputs[0]
     value = Value(graph.fresh_name(first.name if first is not None else op))
-    node = Node(op, inputs, [value], attrs, name=name or anchor.name, domain=domain, opset=NEWEST)
+    node = Node(op, inputs, [value], attrs, name=anchor.name, domain=domain, opset=NEWEST)
     graph.insert_before(anchor, node)
     value.type = infer_type(node)
     return value

@@ -44,7 +44,9 @@ class _Conv(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, w = inputs[:2]
-        assert x is not None and w is not None and w.shape is not None
+        assert x is not None
+        assert w is not None
+        assert w.shape is not None
         dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
         if len(w.shape) != len(dims) + 2 or w.shape[1] * group != c or w.shape[0] % group:  # type: ignore[operator]
             raise ModelError(f"{node.where}: weights of shape {w.shape} with group {group} do not fit an input of shape {x.shape}")
@@ -97,9 +99,12 @@ class AsymoConv(_Conv):
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
         x_value, w_value, y_value = node.inputs[0], node.inputs[1], node.outputs[0]
-        assert x_value is not None and w_value is not None and y_value is not None
+        assert x_value is not None
+        assert w_value is not None
+        assert y_value is not None
         x, y = lo.input(x_value), lo.output(y_value)
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         if 0 in y.shape:
             return
         group = int(node.attrs.get("group", 1))
@@ -222,7 +227,10 @@ class _ConvTranspose(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, w = inputs[:2]
-        assert x is not None and x.shape is not None and w is not None and w.shape is not None
+        assert x is not None
+        assert x.shape is not None
+        assert w is not None
+        assert w.shape is not None
         dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
         if len(w.shape) != len(dims) + 2 or w.shape[0] != c or c % group:
             raise ModelError(f"{node.where}: weights of shape {w.shape} with group {group} do not fit an input of shape {x.shape}")
@@ -269,9 +277,12 @@ class AsymoConvTranspose(_ConvTranspose):
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
         x_value, w_value, y_value = node.inputs[0], node.inputs[1], node.outputs[0]
-        assert x_value is not None and w_value is not None and y_value is not None
+        assert x_value is not None
+        assert w_value is not None
+        assert y_value is not None
         x, y = lo.input(x_value), lo.output(y_value)
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         if 0 in y.shape:
             return
         batch, *dims, channels_in = x.shape

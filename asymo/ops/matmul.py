@@ -56,7 +56,8 @@ class MatMul(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         a, b = inputs
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         return [TensorType(a.dtype, product_shape(node, a.shape, b.shape))]  # type: ignore[arg-type]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
@@ -95,7 +96,8 @@ class Gemm(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         a, b = inputs[:2]
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         if a.rank != 2 or b.rank != 2:
             raise ModelError(f"{node.where}: A and B must be matrices, not shapes {a.shape} and {b.shape}")
         sa: Ints = a.shape[::-1] if node.attrs.get("transA") else a.shape  # type: ignore[index,assignment]
@@ -132,7 +134,8 @@ class AsymoMatMul(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         a, b = inputs[:2]
-        assert a is not None and b is not None
+        assert a is not None
+        assert b is not None
         y = product_shape(node, permuted(a.shape, node.attrs.get("a_perm")), logical_b(node, b.shape))  # type: ignore[arg-type]
         return [TensorType(a.dtype, permuted(y, node.attrs.get("y_perm")))]
 
@@ -141,9 +144,12 @@ class AsymoMatMul(Operator):
 
     def lower(self, node: Node, lo: Lowering) -> None:
         a_value, b_value = node.inputs[:2]
-        assert a_value is not None and b_value is not None and node.outputs[0] is not None
+        assert a_value is not None
+        assert b_value is not None
+        assert node.outputs[0] is not None
         a, y = lo.input(a_value), lo.output(node.outputs[0])
-        assert a is not None and y is not None
+        assert a is not None
+        assert y is not None
         if 0 in y.shape:
             return
         a_perm, y_perm = node.attrs.get("a_perm"), node.attrs.get("y_perm")

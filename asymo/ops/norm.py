@@ -36,10 +36,12 @@ class _RowNorm(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = inputs[0]
-        assert x is not None and x.shape is not None
+        assert x is not None
+        assert x.shape is not None
         axis, *_ = rows_of(node, x.shape)  # type: ignore[arg-type]
         stash = TensorType(F32, (*x.shape[:axis], *(1 for _ in x.shape[axis:])))
-        return [x, stash, stash][: max(len(node.outputs), 1)]
+        types: list[TensorType | None] = [x, stash, stash]
+        return types[: max(len(node.outputs), 1)]
 
     def is_native(self, node: Node) -> bool:
         x = node.inputs[0]
@@ -104,7 +106,8 @@ class GroupNormalization(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = inputs[0]
-        assert x is not None and x.shape is not None
+        assert x is not None
+        assert x.shape is not None
         groups = node.attrs.get("num_groups", 1)
         if x.rank < 2 or x.shape[1] % groups:  # type: ignore[operator]
             raise ModelError(f"{node.where}: an input of shape {x.shape} has no channels that split into {groups} groups")

@@ -29,11 +29,13 @@ class _Pool(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = inputs[0]
-        assert x is not None and x.shape is not None
+        assert x is not None
+        assert x.shape is not None
         dims = spatial(node, x)
         win = window(node, dims, tuple(node.attrs["kernel_shape"]))
         shape = arrange(node, x.shape[0], channels(node, x), win.out)  # type: ignore[arg-type]
-        return [TensorType(x.dtype, shape), TensorType(np.dtype(np.int64), shape)][: max(len(node.outputs), 1)]
+        types: list[TensorType | None] = [TensorType(x.dtype, shape), TensorType(np.dtype(np.int64), shape)]
+        return types[: max(len(node.outputs), 1)]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node) and node.inputs[0] is not None and 3 <= len(node.inputs[0].shape) <= 5
@@ -88,7 +90,7 @@ class GlobalPool(Operator):
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(6)
-        shapes = [(1, 5, 7, 9), (2, 33, 1, 1)]
+        shapes: list[tuple[int, ...]] = [(1, 5, 7, 9), (2, 33, 1, 1)]
         if self.name == "GlobalAveragePool":  # onnx.reference's GlobalMaxPool knows images only, and there is no GlobalLpPool
             shapes += [(1, 3, 17), (2, 3, 4, 5, 3)]
         if self.name != "GlobalLpPool":
@@ -104,7 +106,9 @@ class AsymoPool(_Pool):
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
         assert node.outputs[0] is not None
         x, y, indices = lo.input(node.inputs[0]), lo.output(node.outputs[0]), lo.output(node.output(1))
-        assert x is not None and y is not None and x.dtype == F32
+        assert x is not None
+        assert y is not None
+        assert x.dtype == F32
         if 0 in y.shape:
             return
         batch, *dims, depth = x.shape

@@ -76,7 +76,8 @@ class Reduce(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = inputs[0]
-        assert x is not None and x.shape is not None
+        assert x is not None
+        assert x.shape is not None
         shape = without(x.shape, axes_of(node, x.rank), bool(node.attrs.get("keepdims", 1)))  # type: ignore[arg-type]
         return [TensorType(x.dtype, shape)]
 
@@ -94,7 +95,8 @@ class Reduce(Operator):
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.outputs[0] is not None
         x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         if 0 in y.shape:
             return
         kinds, nothing = KINDS[self.name]
@@ -155,7 +157,8 @@ class ArgReduce(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = inputs[0]
-        assert x is not None and x.shape is not None
+        assert x is not None
+        assert x.shape is not None
         axis = axis_of(node, int(node.attrs.get("axis", 0)), x.rank)
         shape = without(x.shape, (axis,), bool(node.attrs.get("keepdims", 1)))  # type: ignore[arg-type]
         return [TensorType(np.dtype(np.int64), shape)]
@@ -166,7 +169,8 @@ class ArgReduce(Operator):
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.outputs[0] is not None
         x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         if 0 in y.shape:
             return
         axis = axis_of(node, int(node.attrs.get("axis", 0)), len(x.shape))

@@ -128,13 +128,13 @@ def extrapolated(rule: Rule, axis: Axis) -> np.ndarray | None:
 def nearest_index(rule: Rule, x: np.ndarray) -> np.ndarray:
     match rule.nearest:
         case "round_prefer_floor":
-            return np.ceil(x - 0.5)
+            return np.asarray(np.ceil(x - 0.5))
         case "round_prefer_ceil":
-            return np.floor(x + 0.5)
+            return np.asarray(np.floor(x + 0.5))
         case "floor":
-            return np.floor(x)
+            return np.asarray(np.floor(x))
         case "ceil":
-            return np.ceil(x)
+            return np.asarray(np.ceil(x))
     raise ModelError(f"Resize: unknown nearest_mode {rule.nearest!r}")
 
 
@@ -142,7 +142,7 @@ def weight(rule: Rule, distance: np.ndarray) -> np.ndarray:
     """The filter at these distances."""
     d = np.abs(distance)
     if rule.mode == "linear":
-        return np.maximum(1 - d, 0)
+        return np.asarray(np.maximum(1 - d, 0))
     a = rule.cubic_a
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
@@ -185,7 +185,8 @@ class Resize(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = inputs[0]
-        assert x is not None and x.shape is not None
+        assert x is not None
+        assert x.shape is not None
         shape = list(x.shape)
         for axis in axes_of(node, tuple(shape)):  # type: ignore[arg-type]
             shape[axis.axis] = axis.out
@@ -217,8 +218,8 @@ class Resize(Operator):
         for nearest in ("round_prefer_ceil", "floor", "ceil"):
             yield Example([x, None, scales[1]], {"nearest_mode": nearest}, constant=(2,))
         for policy in ("not_larger", "not_smaller"):
-            attrs = {"mode": "linear", "keep_aspect_ratio_policy": policy, "axes": [3, 2]}
-            yield Example([x, None, None, np.array([9, 4], np.int64)], attrs, constant=(3,))
+            kept = {"mode": "linear", "keep_aspect_ratio_policy": policy, "axes": [3, 2]}
+            yield Example([x, None, None, np.array([9, 4], np.int64)], kept, constant=(3,))
         yield Example([x, None, np.array([1.5], np.float32)], {"mode": "linear", "axes": [2]}, constant=(2,))
         yield Example([x, None, scales[2]], {"mode": "linear"}, constant=(2,))
 
@@ -229,7 +230,10 @@ class Resample(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, index = inputs[:2]
-        assert x is not None and x.shape is not None and index is not None and index.shape is not None
+        assert x is not None
+        assert x.shape is not None
+        assert index is not None
+        assert index.shape is not None
         axis = node.attrs["axis"]
         return [TensorType(x.dtype, (*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]))]
 
@@ -237,7 +241,9 @@ class Resample(Operator):
         assert node.outputs[0] is not None
         x, index, weights = (lo.input(node.input(i)) for i in range(3))
         y = lo.output(node.outputs[0])
-        assert x is not None and y is not None and index is not None
+        assert x is not None
+        assert y is not None
+        assert index is not None
         if 0 in y.shape:
             return
         axis = node.attrs["axis"]

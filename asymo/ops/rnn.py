@@ -75,7 +75,12 @@ class Recurrent(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, w, r = inputs[:3]
-        assert x is not None and x.shape is not None and w is not None and w.shape is not None and r is not None and r.shape is not None
+        assert x is not None
+        assert x.shape is not None
+        assert w is not None
+        assert w.shape is not None
+        assert r is not None
+        assert r.shape is not None
         directions, gates = directions_of(node), GATES[self.name]
         if x.rank != 3 or w.rank != 3 or r.rank != 3:
             raise ModelError(f"{node.where}: X, W and R must have 3 axes, not shapes {x.shape}, {w.shape}, {r.shape}")
@@ -87,12 +92,12 @@ class Recurrent(Operator):
             )
         if node.attrs.get("layout", 0):
             batch, seq = x.shape[:2]
-            y, state = (batch, seq, directions, hidden), (batch, directions, hidden)
+            y, state = TensorType(x.dtype, (batch, seq, directions, hidden)), TensorType(x.dtype, (batch, directions, hidden))
         else:
             seq, batch = x.shape[:2]
-            y, state = (seq, directions, batch, hidden), (directions, batch, hidden)
-        kinds = [y, state, state][: max(len(node.outputs), 1)]
-        return [TensorType(x.dtype, shape) for shape in kinds]  # type: ignore[arg-type]
+            y, state = TensorType(x.dtype, (seq, directions, batch, hidden)), TensorType(x.dtype, (directions, batch, hidden))
+        types: list[TensorType | None] = [y, state, state]
+        return types[: max(len(node.outputs), 1)]
 
     def is_native(self, node: Node) -> bool:
         floats = [v for i, v in enumerate(node.inputs) if v is not None and i != 4]
@@ -102,7 +107,10 @@ class Recurrent(Operator):
         x, w, b, lens = (lo.input(node.input(i)) for i in (0, 1, 3, 4))
         h0, c0, peephole = lo.input(node.input(5)), lo.input(node.input(6)), lo.input(node.input(7))
         r_value, w_value = node.inputs[2], node.inputs[1]
-        assert x is not None and w is not None and r_value is not None and w_value is not None
+        assert x is not None
+        assert w is not None
+        assert r_value is not None
+        assert w_value is not None
         batch_first, directions = bool(node.attrs.get("layout", 0)), directions_of(node)
         cell, gates = CELLS[self.name], GATES[self.name]
         seq, batch = x.shape[1::-1] if batch_first else x.shape[:2]

@@ -46,7 +46,8 @@ class Softmax(Operator):
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.outputs[0] is not None
         x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None and y is not None
+        assert x is not None
+        assert y is not None
         if 0 in x.shape:
             return
         axis = axis_of(node, int(node.attrs.get("axis", -1)), len(x.shape))

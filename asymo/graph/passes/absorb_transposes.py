@@ -47,13 +47,15 @@ def _absorb_output(graph: Graph, node: Node) -> bool:
     transpose = graph.only_user(y)
     if not is_op(transpose, "Transpose") or "y_perm" in node.attrs or node.input(RESIDUAL) is not None:
         return False
-    assert transpose is not None and transpose.outputs[0] is not None
+    assert transpose is not None
+    assert transpose.outputs[0] is not None
     perm = _perm(transpose, len(y.shape))
     if perm[-1] != len(perm) - 1 or any(len(v.shape) < 2 for v in node.inputs[:2] if v is not None):
         return False
     node.attrs["y_perm"] = perm
-    node.outputs[0] = transpose.outputs[0]
-    node.outputs[0].producer = node
+    target = transpose.outputs[0]
+    node.outputs[0] = target
+    target.producer = node
     transpose.set_inputs([])
     graph.nodes.remove(transpose)
     return True

@@ -26,7 +26,8 @@ def _fuse(graph: Graph, node: Node) -> bool:
     join, x = graph.only_user(y), split.inputs[0]
     if not is_op(join, "Reshape") or x is None:
         return False
-    assert join is not None and join.outputs[0] is not None
+    assert join is not None
+    assert join.outputs[0] is not None
     rank = len(mixed.shape)
     if rank < 4 or list(node.attrs.get("perm", ())) != [0, 2, 1, *range(3, rank)]:
         return False

@@ -85,7 +85,8 @@ def _candidates(graph: Graph, node: Node, order: dict[Node, int]) -> list[Node]:
 def _absorb(graph: Graph, cache: Cache, product: Node, node: Node) -> bool:
     """Takes `node` into `product` when it can; the product then makes the node's output."""
     value, y = product.outputs[0], node.outputs[0]
-    assert value is not None and y is not None
+    assert value is not None
+    assert y is not None
     if node.domain != "" or product.attrs.get("act", "none") != "none" or value.shape != y.shape or y.dtype != np.float32:
         return False
     if node.op in ACTIVATIONS or node.op == "PRelu":
@@ -141,10 +142,10 @@ def _add(graph: Graph, cache: Cache, product: Node, node: Node, other: Value) ->
         bias = cache.derive(("bias", n), terms, total)  # type: ignore[arg-type]
         product.set_input(BIAS, graph.constant(bias, other.name))
         return True
-    if old is None and product.op == "MatMul" and has_columns(product) and other.const is None and len(other.shape) == 1:
-        if other.shape == product.outputs[0].shape[-1:]:  # type: ignore[union-attr]
-            product.set_input(BIAS, other)
-            return True
+    row = product.outputs[0].shape[-1:]  # type: ignore[union-attr]
+    if old is None and product.op == "MatMul" and has_columns(product) and other.const is None and other.shape == row:
+        product.set_input(BIAS, other)
+        return True
     if other.shape == product.outputs[0].shape:  # type: ignore[union-attr]
         product.set_input(RESIDUAL, other)
         return True
@@ -182,8 +183,8 @@ def _mul(graph: Graph, cache: Cache, product: Node, node: Node, other: Value) ->
         wide = np.broadcast_to(factor.reshape(-1), (m,))
         if transposed:
             rows = np.repeat(wide.reshape(group, -1), w.shape[0] // group, axis=0)
-            return w * rows.reshape(w.shape[:2] + (1,) * (w.ndim - 2))
-        return w * wide.reshape((m,) + (1,) * (w.ndim - 1))
+            return np.asarray(w * rows.reshape(w.shape[:2] + (1,) * (w.ndim - 2)))
+        return np.asarray(w * wide.reshape((m,) + (1,) * (w.ndim - 1)))
 
     assert other.const is not None
     product.set_input(1, graph.constant(cache.derive(("scaled", transposed, group), [weight.const, other.const], weights), weight.name))

@@ -16,7 +16,8 @@ def run(graph: Graph, cache: Cache) -> bool:
     changed = False
     for node in [n for n in graph.nodes if is_op(n, "Sigmoid")]:
         gate, inner = node.outputs[0], node.inputs[0]
-        assert gate is not None and inner is not None
+        assert gate is not None
+        assert inner is not None
         user = graph.only_user(gate)
         if not is_op(user, "Mul"):
             continue

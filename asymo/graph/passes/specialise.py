@@ -24,14 +24,16 @@ from asymo.plan.lower import Cache
 
 def conv(graph: Graph, node: Node, cache: Cache) -> None:
     x, w = node.inputs[:2]
-    assert x is not None and w is not None
+    assert x is not None
+    assert w is not None
     attrs = {**window(node, x.shape[2:], w.shape[2:]).attrs(), "group": int(node.attrs.get("group", 1)), "channels_last": 0}
     rewrite(graph, node, "Conv", node.inputs, attrs, "asymo")
 
 
 def conv_transpose(graph: Graph, node: Node, cache: Cache) -> None:
     x, w = node.inputs[:2]
-    assert x is not None and w is not None
+    assert x is not None
+    assert w is not None
     begin, out = transposed_geometry(node, x.shape[2:], w.shape[2:])
     rank = len(out)
     attrs = {
@@ -76,7 +78,9 @@ def global_pool(graph: Graph, node: Node, cache: Cache) -> None:
 
 def group_norm(graph: Graph, node: Node, cache: Cache) -> None:
     x, scale, bias = node.inputs
-    assert x is not None and scale is not None and bias is not None
+    assert x is not None
+    assert scale is not None
+    assert bias is not None
     channels = x.shape[1]
     groups = int(node.attrs.get("num_groups", channels))
     if node.attrs.get("param_per_group"):
@@ -104,7 +108,9 @@ def gemm(graph: Graph, node: Node, cache: Cache) -> None:
     """alpha goes into constant weights, else into the epilogue; C becomes bias or residual where its shape allows."""
     a, b, c = node.input(0), node.input(1), node.input(2)
     y = node.outputs[0]
-    assert a is not None and b is not None and y is not None
+    assert a is not None
+    assert b is not None
+    assert y is not None
     alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))
     m, n = y.shape
     attrs: dict[str, object] = {"trans_b": int(node.attrs.get("transB", 0))}
@@ -146,7 +152,10 @@ def batchnorm(graph: Graph, node: Node, cache: Cache) -> None:
     eps = float(node.attrs.get("epsilon", 1e-5))
     shape = (x.shape[1], *(1 for _ in x.shape[2:]))
     scale, bias, mean, var = rest
-    assert scale is not None and bias is not None and mean is not None and var is not None
+    assert scale is not None
+    assert bias is not None
+    assert mean is not None
+    assert var is not None
     deviation = emit(graph, node, "Sqrt", [emit(graph, node, "Add", [var, scalar(graph, eps)])])
     flat = emit(graph, node, "Div", [scale, deviation])
     low = emit(graph, node, "Sub", [bias, emit(graph, node, "Mul", [mean, flat])])

@@ -105,3 +105,13 @@ def test_registers_are_reused() -> None:
         value = c("mul", c("tanh", value), 0)
     code, _ = opcodes.encode(2, c.body, [value])
     assert code[:, 1].max() <= 3
+
+
+def test_scale_and_shift_is_one_instruction(rng: np.random.Generator) -> None:
+    c = Code(1)
+    code, immediates = opcodes.encode(1, c.body, [c("sub", c("mul", 0, 2.0), 3.0)])
+    assert len(code) == 3  # load, act, store
+    assert immediates.tolist() == [2.0, -3.0]
+    feeds = {"x": rng.standard_normal((4, 6)).astype(F)}
+    constants = {"p": np.array(2.5, F), "q": np.array([0.25], F)}
+    check([node("Mul", ["x", "p"], ["a"]), node("Add", ["a", "q"], ["y"])], feeds, 1, constants)

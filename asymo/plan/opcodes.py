@@ -77,20 +77,35 @@ def _act(name: str) -> int | None:
         return None
 
 
+def _fuse_linear(n_in: int, body: Sequence[Instruction]) -> list[Instruction]:
+    """The code with x * p + q and x * p - q as linear(x, p, q)."""
+    fused = list(body)
+    for index, (name, *operands) in enumerate(body):
+        if name not in ("add", "sub") or not isinstance(operands[0], int) or not isinstance(operands[1], float) or operands[0] < n_in:
+            continue
+        inner, *factors = fused[operands[0] - n_in]
+        if inner == "mul" and isinstance(factors[1], float):
+            fused[index] = ("linear", factors[0], factors[1], operands[1] if name == "add" else -operands[1])
+    return fused
+
+
 def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float]) -> tuple[np.ndarray, np.ndarray]:
     """(code int32 [rows][5], immediates float32) that leave results[i] in output i.
 
     Registers by linear scan: an input is loaded and an immediate made before its first use, and a register is free after its last use.
+    x * p + q with immediates p and q is one fused operation; what nobody uses is left out.
     """
+    body = _fuse_linear(n_in, body)
     ops = _eltwise_ops()
     registers = _core.constant("ELTWISE_REGISTERS")
     rows: list[tuple[int, ...]] = []
     immediates: list[float] = []
     last = {o: len(body) + i for i, o in enumerate(results) if isinstance(o, int)}
     for index in range(len(body) - 1, -1, -1):
-        for operand in body[index][1:]:
-            if isinstance(operand, int):
-                last.setdefault(operand, index)
+        if n_in + index in last:
+            for operand in body[index][1:]:
+                if isinstance(operand, int):
+                    last.setdefault(operand, index)
     free = list(range(registers - 1, -1, -1))
     where: dict[int, int] = {}
 
@@ -114,6 +129,8 @@ def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float
         return where[operand]
 
     for index, (name, *operands) in enumerate(body):
+        if n_in + index not in last:
+            continue
         if name in ("add", "mul", "max", "min") and len(operands) == 2 and isinstance(operands[0], float):
             operands.reverse()
         if name in _UNARY_FORMS and isinstance(operands[1], float):
@@ -133,11 +150,7 @@ def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float
         for operand in {o for o in operands if isinstance(o, int) and last[o] == index}:
             free.append(where.pop(operand))
         free.extend(passing)
-        target = take()
-        if n_in + index in last:
-            where[n_in + index] = target
-        else:
-            free.append(target)
+        target = where[n_in + index] = take()
         rows.append((row[0], target, *row[1:]))
     stores = [(ops["store"], i, register(o), 0, 0) for i, o in enumerate(results)]
     return np.array([*rows, *stores], np.int32).reshape(-1, 5), np.array(immediates or [0.0], np.float32)

@@ -38,11 +38,14 @@ GELU = {
                    node("Div", "d two", "y")],
 }  # fmt: skip
 TANH = {
-    "power": [node("Pow", "m three", "p"), node("Mul", "p k", "q"), node("Add", "m q", "s"), node("Mul", "s root", "t"), node("Tanh", "t", "u"),
+    "power": [node("Pow", "m three", "p"), node("Mul", "p k", "q"), node("Add", "m q", "s"), node("Mul", "s root", "t"),
+              node("Tanh", "t", "u"),
               node("Add", "u one", "v"), node("Mul", "m half", "h"), node("Mul", "h v", "y")],
-    "products": [node("Mul", "m m", "p"), node("Mul", "p m", "q"), node("Mul", "k q", "r"), node("Add", "r m", "s"), node("Mul", "root s", "t"),
+    "products": [node("Mul", "m m", "p"), node("Mul", "p m", "q"), node("Mul", "k q", "r"), node("Add", "r m", "s"),
+                 node("Mul", "root s", "t"),
                  node("Tanh", "t", "u"), node("Add", "one u", "v"), node("Mul", "m v", "h"), node("Mul", "half h", "y")],
-    "bracket": [node("Mul", "m m", "p"), node("Mul", "p k", "q"), node("Add", "q one", "s"), node("Mul", "m root", "r"), node("Mul", "r s", "t"),
+    "bracket": [node("Mul", "m m", "p"), node("Mul", "p k", "q"), node("Add", "q one", "s"), node("Mul", "m root", "r"),
+                node("Mul", "r s", "t"),
                 node("Tanh", "t", "u"), node("Add", "one u", "v"), node("Mul", "m v", "h"), node("Mul", "half h", "y")],
 }  # fmt: skip
 SILU = {"": [node("Sigmoid", "m", "a"), node("Mul", "m a", "y")], "swapped": [node("Sigmoid", "m", "a"), node("Mul", "a m", "y")]}
@@ -59,7 +62,8 @@ NUMBERS = {
 }  # fmt: skip
 PATTERNS = [
     pytest.param(nodes, expected, id=f"{expected} {name}")
-    for expected, group in [("gelu_erf", GELU), ("gelu_tanh", TANH), ("silu", SILU), ("hard_swish", HARD_SWISH), ("hard_sigmoid", HARD_SIGMOID)]
+    for expected, group in [("gelu_erf", GELU), ("gelu_tanh", TANH), ("silu", SILU),
+                            ("hard_swish", HARD_SWISH), ("hard_sigmoid", HARD_SIGMOID)]
     for name, nodes in group.items()
 ]
 
@@ -98,7 +102,8 @@ CENTRE = [node("ReduceMean", "x axes", "mean"), node("Sub", "x mean", "d")]
 LAYERNORM = {
     "pow": [*CENTRE, node("Pow", "d two", "q"), node("ReduceMean", "q axes", "v"), node("Add", "v eps", "e"), node("Sqrt", "e", "s"),
             node("Div", "d s", "n"), node("Mul", "n gamma", "g"), node("Add", "g beta", "y")],
-    "mul, two subs": [*CENTRE, node("Sub", "x mean", "d2"), node("Mul", "d d", "q"), node("ReduceMean", "q axes", "v"), node("Add", "eps v", "e"),
+    "mul, two subs": [*CENTRE, node("Sub", "x mean", "d2"), node("Mul", "d d", "q"), node("ReduceMean", "q axes", "v"),
+                      node("Add", "eps v", "e"),
                       node("Sqrt", "e", "s"), node("Div", "d2 s", "n"), node("Mul", "gamma n", "g"), node("Add", "beta g", "y")],
     "no beta": [*CENTRE, node("Mul", "d d", "q"), node("ReduceMean", "q axes", "v"), node("Add", "v eps", "e"), node("Sqrt", "e", "s"),
                 node("Div", "d s", "n"), node("Mul", "n gamma", "y")],
@@ -150,10 +155,10 @@ def test_matmul_bias_residual_activation(name: str, rng: np.random.Generator) ->
 
 
 CONVS = {
-    "gemm": dict(w=(33, 19, 1, 1), attrs={}),
-    "conv": dict(w=(33, 19, 3, 3), attrs={"strides": [1, 1], "dilations": [2, 2], "pads": [2, 2, 2, 2]}),
-    "dwconv": dict(w=(19, 1, 3, 3), attrs={"pads": [1, 1, 1, 1], "group": 19}),
-    "winograd": dict(w=(40, 48, 3, 3), attrs={"pads": [1, 1, 1, 1]}),
+    "gemm": {"w": (33, 19, 1, 1), "attrs": {}},
+    "conv": {"w": (33, 19, 3, 3), "attrs": {"strides": [1, 1], "dilations": [2, 2], "pads": [2, 2, 2, 2]}},
+    "dwconv": {"w": (19, 1, 3, 3), "attrs": {"pads": [1, 1, 1, 1], "group": 19}},
+    "winograd": {"w": (40, 48, 3, 3), "attrs": {"pads": [1, 1, 1, 1]}},
 }
 
 
@@ -282,7 +287,8 @@ def test_softmax_before_opset_13_flattens(op: str, rng: np.random.Generator) -> 
 
 def test_linear_upsample_of_opset_9(rng: np.random.Generator) -> None:
     x = f(rng, 1, 2, 3, 4)
-    model = make_model([node("Upsample", "x s", "y", mode="linear")], {"x": x}, {"s": np.array([1, 1, 2, 1], np.float32)}, {"y": (1, 2, 6, 4)}, 9)
+    scales = np.array([1, 1, 2, 1], np.float32)
+    model = make_model([node("Upsample", "x s", "y", mode="linear")], {"x": x}, {"s": scales}, {"y": (1, 2, 6, 4)}, 9)
     (y,), _ = run(model, {"x": x})
     last = np.concatenate([x[:, :, 1:], x[:, :, -1:]], axis=2)
     want = np.stack([x, (x + last) / 2], axis=3).reshape(1, 2, 6, 4)

@@ -156,7 +156,8 @@ class Recurrent(Operator):
             y_at = None if y is None else y.at(d * hidden if batch_first else d * batch * hidden)
             bias = b and b.at(2 * width * d + width)
             p_at = peephole and peephole.at(3 * hidden * d)
-            lo.emit("rnn", args, [gate_in, self._recurrent_weights(lo, r_value, cell, d), bias, p_at, lens, h, c, y_at, h_out, c_out, state])
+            r = self._recurrent_weights(lo, r_value, cell, d)
+            lo.emit("rnn", args, [gate_in, r, bias, p_at, lens, h, c, y_at, h_out, c_out, state])
             if together:
                 for value, out in ((y_h, h_out), (y_c, c_out)):
                     if value is not None and out is not None:
@@ -223,8 +224,8 @@ class Recurrent(Operator):
             return (0.5 * rng.standard_normal(shape)).astype(np.float32)
 
         def case(
-            seq: int, batch: int, depth: int, hidden: int, given: Sequence[str] = (), outputs: int = 2, constant: tuple[int, ...] = (1, 2, 3),
-            **attrs: object,
+            seq: int, batch: int, depth: int, hidden: int, given: Sequence[str] = (), outputs: int = 2,
+            constant: tuple[int, ...] = (1, 2, 3), **attrs: object,
         ) -> Example:  # fmt: skip
             directions = 2 if attrs.get("direction") == "bidirectional" else 1
             state = (batch, directions, hidden) if attrs.get("layout") else (directions, batch, hidden)

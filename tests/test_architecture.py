@@ -93,7 +93,7 @@ def test_imports(path: Path) -> None:
         if name == "asymo" or name.startswith("asymo."):
             if name.startswith("asymo._asymo"):
                 continue
-            target = (name.split(".") + [""])[1]
+            target = [*name.split("."), ""][1]
             target = target if target in PYTHON else ""
             assert target == room or target in PYTHON[room], f"{path}: {room or '__init__'} may not import {target or 'asymo'} ({name})"
             if room == "plan" and target == "_core":

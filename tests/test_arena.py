@@ -16,7 +16,7 @@ def test_no_two_living_buffers_overlap(lives: list[Lifetime]) -> None:
     total, offsets = place(lives)
     for i, a in enumerate(lives):
         assert offsets[i] % ALIGNMENT == 0
-        assert 0 <= offsets[i] and offsets[i] + a.nbytes <= total
+        assert 0 <= offsets[i] <= total - a.nbytes
         for j, b in enumerate(lives[:i]):
             alive_together = a.first <= b.last and b.first <= a.last
             if alive_together and a.nbytes and b.nbytes:

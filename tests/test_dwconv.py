@@ -159,7 +159,7 @@ def test_any_shape_on_every_isa(data: st.DataObject) -> None:
         np.testing.assert_array_equal(bits(result), bits(results[0]))
 
 
-@pytest.mark.parametrize("kernel,stride", [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((4, 2), (1, 2))])
+@pytest.mark.parametrize(("kernel", "stride"), [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((4, 2), (1, 2))])
 def test_any_split_gives_the_same_bits(isa: str, kernel: tuple[int, int], stride: tuple[int, int], rng: np.random.Generator) -> None:
     case = Case(50, (13, 17), kernel, stride, batch=2)
     t = tensors(case, rng, residual=True)

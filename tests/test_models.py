@@ -79,7 +79,7 @@ def test_light_models_give_their_stored_outputs(name: str) -> None:
         names = [i.name for i in session.get_inputs()]
         if not inputs:  # stored outputs of all-ones inputs live in the model's folder as <name>_output_<i>.pb
             expected = [numpy_helper.to_array(onnx.load_tensor(p)) for p in sorted(data.glob(f"{name}_output_*.pb"))]
-            inputs = [np.ones([d for d in i.shape], np.float32) for i in session.get_inputs()]
+            inputs = [np.ones(list(i.shape), np.float32) for i in session.get_inputs()]
         assert expected, f"{name} has no stored outputs"
         assert_close(session.run(None, dict(zip(names, inputs, strict=True))), expected)
     assert session.host_ops == {}

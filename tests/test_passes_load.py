@@ -140,8 +140,8 @@ def test_two_convolutions_share_weights_but_not_what_is_folded(rng: np.random.Ge
 
 def test_chains_fold_one_after_the_other(rng: np.random.Generator) -> None:
     constants = {"w": floats(rng, 6, 4, 3, 3), "c": floats(rng, 6, 1, 1), "d": floats(rng, 6, 1, 1), **batchnorm(rng, 6)}
-    nodes = [node("Conv", ["x", "w"], ["u"]), node("BatchNormalization", ["u", "s", "t", "mean", "var"], ["v"]), node("Mul", ["v", "c"], ["z"]),
-             node("Add", ["z", "d"])]  # fmt: skip
+    nodes = [node("Conv", ["x", "w"], ["u"]), node("BatchNormalization", ["u", "s", "t", "mean", "var"], ["v"]),
+             node("Mul", ["v", "c"], ["z"]), node("Add", ["z", "d"])]  # fmt: skip
     assert ops_of(check(model(nodes, [("x", F, [1, 4, 5, 5])], constants=constants), {"x": floats(rng, 1, 4, 5, 5)})) == ["Conv"]
 
 

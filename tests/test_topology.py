@@ -49,7 +49,7 @@ def test_garbage_is_unknown(tmp_path: Path) -> None:
     assert read(tmp_path, allowed=[0, 1]).cores[1].capacity == 0
 
 
-@pytest.mark.parametrize("text, cpus", [("0", (0,)), ("0-3,6", (0, 1, 2, 3, 6)), (" 1 , 2", (1, 2))])
+@pytest.mark.parametrize(("text", "cpus"), [("0", (0,)), ("0-3,6", (0, 1, 2, 3, 6)), (" 1 , 2", (1, 2))])
 def test_cpu_lists(text: str, cpus: tuple[int, ...]) -> None:
     assert parse_cpu_list(text) == cpus
     assert parse_cpu_list(format_cpu_list(cpus)) == cpus

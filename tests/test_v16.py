@@ -1,4 +1,7 @@
-"""Every v16 function of every vector header this machine can run, against numpy. The names are those of v16_portable.h, the specification."""
+"""Every v16 function of every vector header this machine can run, against numpy.
+
+The names are those of v16_portable.h, the specification.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,8 @@ def wrapper(name: str) -> str:
         "m16": f"v16_store(out, v16_select({call}, v16_set1(1.0f), v16_zero()))",
         "int": f"*(int32_t *)out = {call}",
     }
-    return f"void t_{name}(void *out, const void *a, const void *b, const void *c, int64_t n) {{ (void)a, (void)b, (void)c, (void)n; {store[result]}; }}\n"
+    head = f"void t_{name}(void *out, const void *a, const void *b, const void *c, int64_t n)"
+    return f"{head} {{ (void)a, (void)b, (void)c, (void)n; {store[result]}; }}\n"
 
 
 REDUCTIONS = ("add", "mul", "max", "min")
@@ -208,7 +212,8 @@ def test_memory(v16: Any) -> None:
     ffi, lib = v16
     out, whole = np.zeros(16, np.float32), np.zeros(16, np.int32)
     lib.t_set1(ffi.from_buffer("float[]", out), ffi.from_buffer("int32_t[]", whole), 2.5, -7)
-    assert (out == 2.5).all() and (whole == -7).all()
+    assert (out == 2.5).all()
+    assert (whole == -7).all()
     lib.t_zero(ffi.from_buffer("float[]", out))
     assert not out.any()
     for n in range(17):

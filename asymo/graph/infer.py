@@ -20,6 +20,7 @@ from asymo.plan.lower import Cache
 FOLD_LIMIT = 1 << 16
 """Elements: larger constants are not computed while planning (load-time folding has its own, larger limit)."""
 
+
 @dataclass
 class Waiting:
     """What could not be planned yet.

@@ -29,7 +29,7 @@ def place(lifetimes: list[Lifetime]) -> tuple[int, list[int]]:
         life = lifetimes[index]
         size = -(-max(life.nbytes, 1) // ALIGNMENT) * ALIGNMENT
         offset = 0
-        for begin, end, first, last in sorted(p for p in placed if p[2] <= life.last and life.first <= p[3]):
+        for begin, end, *_ in sorted(p for p in placed if p[2] <= life.last and life.first <= p[3]):
             if offset + size <= begin:
                 break
             offset = max(offset, end)

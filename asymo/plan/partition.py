@@ -30,7 +30,7 @@ def work_ns(kind: str, args: Args) -> float:
         case "pool":
             return a["batch"] * a["channels"] * prod(a["out"]) * prod(a["kernel"]) / BYTES_PER_NS  # type: ignore[operator,arg-type]
         case "eltwise":
-            return prod(a["shape"][: a["rank"]]) * (1.0 + 0.5 * a["n_code"])  / BYTES_PER_NS  # type: ignore[operator,arg-type,index,misc]
+            return prod(a["shape"][: a["rank"]]) * (1.0 + 0.5 * a["n_code"]) / BYTES_PER_NS  # type: ignore[operator,arg-type,index,misc]
         case "typed":
             return prod(a["shape"][: a["rank"]]) * 2.0  # type: ignore[arg-type,index,misc]
         case "copy":

@@ -62,8 +62,13 @@ NUMBERS = {
 }  # fmt: skip
 PATTERNS = [
     pytest.param(nodes, expected, id=f"{expected} {name}")
-    for expected, group in [("gelu_erf", GELU), ("gelu_tanh", TANH), ("silu", SILU),
-                            ("hard_swish", HARD_SWISH), ("hard_sigmoid", HARD_SIGMOID)]
+    for expected, group in [
+        ("gelu_erf", GELU),
+        ("gelu_tanh", TANH),
+        ("silu", SILU),
+        ("hard_swish", HARD_SWISH),
+        ("hard_sigmoid", HARD_SIGMOID),
+    ]
     for name, nodes in group.items()
 ]
 

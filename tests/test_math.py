@@ -120,4 +120,6 @@ def test_against_many_digits(rng: np.random.Generator) -> None:
         for name in ("sin", "cos", "tanh", "expm1"):
             domain = x[np.abs(x) < 80] if name == "expm1" else x
             exact = np.array([float(getattr(mpmath, name)(mpmath.mpf(float(v)))) for v in domain])
-            assert ulp_error(apply(name, domain), np.where(domain == 0, domain, exact)) <= bound(name)
+            if name != "cos":  # the others keep the sign of zero, which mpmath does not have
+                exact = np.where(domain == 0, domain, exact)
+            assert ulp_error(apply(name, domain), exact) <= bound(name)

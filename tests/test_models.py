@@ -13,6 +13,7 @@ from onnx import numpy_helper
 import asymo
 from asymo import _core
 from benchmarks import models
+from benchmarks.models import real
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="an oracle of the model tests: pip install onnxruntime")
 pytestmark = pytest.mark.models
@@ -21,6 +22,7 @@ TOLERANCE = 1e-4
 """Largest difference, relative to the largest output."""
 
 QUICK = ("mobilenet_v2_bn", "mobilenet_v3_small", "squeezenet11", "char_rnn_s50", "mlp", "shufflenet_v2_bn")
+EVERY = [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in models.FIXED + models.REAL]
 SIZES = {"ppocr4_det": [(1, 3, 96, 160), (2, 3, 224, 96), (1, 3, 480, 640)], "ppocr4_rec": [(1, 3, 48, 320), (3, 3, 48, 100)]}
 
 
@@ -57,7 +59,7 @@ def test_several_shapes_through_one_session(name: str) -> None:
     session = asymo.load(models.path(name))
     rng = np.random.default_rng(1)
     for shape in SIZES[name] * 2:
-        feeds = {"x": rng.standard_normal(shape, np.float32)}
+        feeds = {"x": real.page(rng, shape)}
         assert_close(session.run(None, feeds), reference(models.path(name), feeds))
     assert session.host_ops == {}
 
@@ -85,17 +87,17 @@ def test_light_models_give_their_stored_outputs(name: str) -> None:
     assert session.host_ops == {}
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", EVERY)
 def test_same_bits_on_any_thread_count(name: str) -> None:
     feeds = models.inputs(name)
     seen = {}
     for threads in (1, 2, 3, 4, 8):
         session = asymo.load(models.path(name), threads=threads)
-        seen[threads] = {digest(session.run(None, feeds)) for _ in range(50 if threads <= 2 else 10)}
+        seen[threads] = {digest(session.run(None, feeds)) for _ in range(50)}
     assert len(set.union(*seen.values())) == 1, seen
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", EVERY)
 def test_same_bits_on_any_instruction_set(name: str) -> None:
     feeds = models.inputs(name)
     before = _core.isa_name()

@@ -56,6 +56,8 @@ def _fill(rng: np.random.Generator, model: str, name: str, shape: tuple[int, ...
     info = real.MODELS.get(model)
     if info is not None:
         shape = info.shapes.get(name, shape)
+        if info.page:
+            return real.page(rng, shape)
         if name in info.fill:
             return np.full(shape, info.fill[name], dtype)
         if name in info.integers:

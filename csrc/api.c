@@ -3,9 +3,9 @@
 #include "exec/program.h"
 #include "sched/pool.h"
 
-#define REQUIRE(CONDITION, ...)                                                                                                        \
-    do {                                                                                                                               \
-        if (!(CONDITION)) return asymo_fail(ASYMO_INVALID_ARGUMENT, __VA_ARGS__);                                                      \
+#define REQUIRE(CONDITION, ...)                                                                                                            \
+    do {                                                                                                                                   \
+        if (!(CONDITION)) return asymo_fail(ASYMO_INVALID_ARGUMENT, __VA_ARGS__);                                                          \
     } while (0)
 
 static const asymo_step_row *row_of(int32_t kind) { return kind >= 0 && kind < asymo_step_row_count ? &asymo_step_rows[kind] : NULL; }

@@ -51,9 +51,9 @@ enum { ASYMO_MAX_OPERANDS = 24, ASYMO_MAX_RANK = 8 };
 /* y = act(x), applied as the last thing an epilogue does. p and q are the activation's parameters. */
 typedef enum {
     ASYMO_ACT_NONE = 0,
-    ASYMO_ACT_CLIP = 1,         /* min(max(x, p), q); Relu is p = 0, q = +inf */
-    ASYMO_ACT_LEAKY_RELU = 2,   /* x < 0 ? p x : x */
-    ASYMO_ACT_PRELU = 3,        /* x < 0 ? slope[channel] x : x; slope is an operand */
+    ASYMO_ACT_CLIP = 1,       /* min(max(x, p), q); Relu is p = 0, q = +inf */
+    ASYMO_ACT_LEAKY_RELU = 2, /* x < 0 ? p x : x */
+    ASYMO_ACT_PRELU = 3,      /* x < 0 ? slope[channel] x : x; slope is an operand */
     ASYMO_ACT_SIGMOID = 4,
     ASYMO_ACT_TANH = 5,
     ASYMO_ACT_SILU = 6,         /* x sigmoid(p x): SiLU has p = 1 */
@@ -359,8 +359,8 @@ int64_t asymo_step_phases(int32_t kind, const void *args);
 asymo_status asymo_program_create(int64_t n_steps, asymo_program **out);
 /* Copies args and refs. serial: only worker 0 runs the step and nobody is woken for it.
  * min_chunk: units of the smallest claim. */
-asymo_status asymo_program_add(
-    asymo_program *program, int32_t kind, const void *args, const asymo_ref *refs, int64_t n_refs, int32_t serial, int64_t min_chunk);
+asymo_status asymo_program_add(asymo_program *program, int32_t kind, const void *args, const asymo_ref *refs, int64_t n_refs,
+                               int32_t serial, int64_t min_chunk);
 /* Runs steps [first, last). slots: base address of every slot. times_ns: NULL, or int64 [n_steps][workers][2] of begin and end.
  * Safe from several threads: a pool runs one program at a time, callers queue. */
 asymo_status asymo_program_run(asymo_program *program, asymo_pool *pool, void *const *slots, int64_t n_slots, int64_t first, int64_t last,

@@ -47,9 +47,7 @@ int32_t asymo_isa_count(void) { return ASYMO_ISA_COUNT; }
 
 const char *asymo_isa_name(int32_t isa) { return isa >= 0 && isa < ASYMO_ISA_COUNT ? rows[isa].name : NULL; }
 
-int32_t asymo_isa_is_supported(int32_t isa) {
-    return isa >= 0 && isa < ASYMO_ISA_COUNT && (detect() & rows[isa].needs) == rows[isa].needs;
-}
+int32_t asymo_isa_is_supported(int32_t isa) { return isa >= 0 && isa < ASYMO_ISA_COUNT && (detect() & rows[isa].needs) == rows[isa].needs; }
 
 asymo_isa asymo_isa_now = ASYMO_ISA_PORTABLE;
 

@@ -22,8 +22,7 @@ extern asymo_isa asymo_isa_now;
 
 /* Picks the build of a v16 kernel for the instruction set in use: ASYMO_PICK(asymo_reduce_rows)(...). */
 #if defined(__x86_64__)
-#define ASYMO_PICK(f)                                                                                                                  \
-    (asymo_isa_now == ASYMO_ISA_AVX512 ? f##__avx512 : asymo_isa_now == ASYMO_ISA_AVX2 ? f##__avx2 : f##__portable)
+#define ASYMO_PICK(f) (asymo_isa_now == ASYMO_ISA_AVX512 ? f##__avx512 : asymo_isa_now == ASYMO_ISA_AVX2 ? f##__avx2 : f##__portable)
 #elif defined(__aarch64__)
 #define ASYMO_PICK(f) (asymo_isa_now == ASYMO_ISA_NEON ? f##__neon : f##__portable)
 #else

@@ -32,24 +32,25 @@ int64_t asymo_copy_scratch(const asymo_copy_args *args) {
     return 0;
 }
 
+// clang-format off
 typedef struct { uint64_t low, high; } pair64;
+// clang-format on
 
 /* Blocks of 16 x 16 keep both sides in L1 when one of them is walked across its rows. */
-#define MOVE(NAME, TYPE)                                                                                                               \
-    static void NAME(const matrix *m, const TYPE *src, TYPE *dst) {                                                                    \
-        enum { BLOCK = 16 };                                                                                                           \
-        if (m->dst_col == 1 && m->src_col == 0) {                                                                                      \
-            for (int64_t j = 0; j < m->rows; j++)                                                                                      \
-                for (int64_t k = 0; k < m->cols; k++) dst[j * m->dst_row + k] = src[j * m->src_row];                                   \
-            return;                                                                                                                    \
-        }                                                                                                                              \
-        for (int64_t j0 = 0; j0 < m->rows; j0 += BLOCK)                                                                                \
-            for (int64_t k0 = 0; k0 < m->cols; k0 += BLOCK) {                                                                          \
-                const int64_t j1 = ASYMO_MIN(j0 + BLOCK, m->rows), k1 = ASYMO_MIN(k0 + BLOCK, m->cols);                                \
-                for (int64_t j = j0; j < j1; j++)                                                                                      \
-                    for (int64_t k = k0; k < k1; k++)                                                                                  \
-                        dst[j * m->dst_row + k * m->dst_col] = src[j * m->src_row + k * m->src_col];                                   \
-            }                                                                                                                          \
+#define MOVE(NAME, TYPE)                                                                                                                   \
+    static void NAME(const matrix *m, const TYPE *src, TYPE *dst) {                                                                        \
+        enum { BLOCK = 16 };                                                                                                               \
+        if (m->dst_col == 1 && m->src_col == 0) {                                                                                          \
+            for (int64_t j = 0; j < m->rows; j++)                                                                                          \
+                for (int64_t k = 0; k < m->cols; k++) dst[j * m->dst_row + k] = src[j * m->src_row];                                       \
+            return;                                                                                                                        \
+        }                                                                                                                                  \
+        for (int64_t j0 = 0; j0 < m->rows; j0 += BLOCK)                                                                                    \
+            for (int64_t k0 = 0; k0 < m->cols; k0 += BLOCK) {                                                                              \
+                const int64_t j1 = ASYMO_MIN(j0 + BLOCK, m->rows), k1 = ASYMO_MIN(k0 + BLOCK, m->cols);                                    \
+                for (int64_t j = j0; j < j1; j++)                                                                                          \
+                    for (int64_t k = k0; k < k1; k++) dst[j * m->dst_row + k * m->dst_col] = src[j * m->src_row + k * m->src_col];         \
+            }                                                                                                                              \
     }
 MOVE(move_1, uint8_t)
 MOVE(move_2, uint16_t)
@@ -72,9 +73,11 @@ static void interleave(const matrix *m, const uint32_t *restrict src, uint32_t *
 static void move(int64_t size, const matrix *m, const char *src, char *dst) {
     if (m->src_col == 1 && m->dst_col == 1) {
         const size_t bytes = (size_t)(size * m->cols);
-        if (m->src_row == m->cols && m->dst_row == m->cols) memcpy(dst, src, bytes * (size_t)m->rows);
-        else
-            for (int64_t j = 0; j < m->rows; j++) memcpy(dst + size * j * m->dst_row, src + size * j * m->src_row, bytes);
+        if (m->src_row == m->cols && m->dst_row == m->cols) {
+            memcpy(dst, src, bytes * (size_t)m->rows);
+            return;
+        }
+        for (int64_t j = 0; j < m->rows; j++) memcpy(dst + size * j * m->dst_row, src + size * j * m->src_row, bytes);
         return;
     }
     if (size == 4 && m->src_row == 1 && m->dst_col == 1 && m->cols >= 2 && m->cols <= 4 && m->dst_row == m->cols) {

@@ -44,8 +44,8 @@ static void splat(float *dst, float value, int64_t n) {
     for (int64_t i = 0; i < n; i++) dst[i] = value;
 }
 
-#define TO_FLOAT(TYPE)                                                                                                                 \
-    for (int64_t i = 0; i < n; i++) dst[i] = (float)((const TYPE *)src)[i * stride];                                                   \
+#define TO_FLOAT(TYPE)                                                                                                                     \
+    for (int64_t i = 0; i < n; i++) dst[i] = (float)((const TYPE *)src)[i * stride];                                                       \
     break;
 static void convert_in(int64_t type, int64_t n, float *dst, const void *src, int64_t stride) {
     switch (type) {
@@ -66,11 +66,11 @@ static void convert_in(int64_t type, int64_t n, float *dst, const void *src, int
 }
 
 /* limit: the first float above the type's range */
-#define FROM_FLOAT(TYPE, LOW, HIGH, LIMIT)                                                                                             \
-    for (int64_t i = 0; i < n; i++) {                                                                                                  \
-        const float x = src[i];                                                                                                        \
-        ((TYPE *)dst)[i * stride] = x != x ? 0 : x >= (LIMIT) ? (HIGH) : x <= (float)(LOW) ? (LOW) : (TYPE)x;                          \
-    }                                                                                                                                  \
+#define FROM_FLOAT(TYPE, LOW, HIGH, LIMIT)                                                                                                 \
+    for (int64_t i = 0; i < n; i++) {                                                                                                      \
+        const float x = src[i];                                                                                                            \
+        ((TYPE *)dst)[i * stride] = x != x ? 0 : x >= (LIMIT) ? (HIGH) : x <= (float)(LOW) ? (LOW) : (TYPE)x;                              \
+    }                                                                                                                                      \
     break;
 static void convert_out(int64_t type, int64_t n, void *dst, int64_t stride, const float *src) {
     switch (type) {
@@ -105,17 +105,19 @@ static int is_plain(const state *s, const view *v) {
 }
 
 /* Visits the pieces of the block that lie in one row of the innermost dimension. */
-#define EACH_PIECE(s, v)                                                                                                               \
-    int64_t index[ASYMO_MAX_RANK], done = 0, piece;                                                                                    \
-    memcpy(index, (s)->index, sizeof index);                                                                                           \
-    for (; done < (s)->n; done += piece, asymo_advance((s)->args->rank, (s)->args->shape, index, piece))                               \
+#define EACH_PIECE(s, v)                                                                                                                   \
+    int64_t index[ASYMO_MAX_RANK], done = 0, piece;                                                                                        \
+    memcpy(index, (s)->index, sizeof index);                                                                                               \
+    for (; done < (s)->n; done += piece, asymo_advance((s)->args->rank, (s)->args->shape, index, piece))                                   \
         if (piece = ASYMO_MIN((s)->n - done, (s)->row - index[(s)->args->rank - 1]), 1)
 
 static void load(state *s, int32_t dst, const view *v, int may_alias) {
     float *reg = s->reg[dst] = s->scratch + (int64_t)dst * ELTWISE_BLOCK;
     if (is_plain(s, v)) {
-        if (may_alias) s->reg[dst] = (float *)locate(s, v);
-        else memcpy(reg, locate(s, v), (size_t)s->n * sizeof(float));
+        if (may_alias)
+            s->reg[dst] = (float *)locate(s, v);
+        else
+            memcpy(reg, locate(s, v), (size_t)s->n * sizeof(float));
         return;
     }
     if (v->is_contiguous) {
@@ -139,8 +141,7 @@ static void store(const state *s, const view *v, const float *reg) {
         convert_out(v->type, s->n, locate(s, v), 1, reg);
         return;
     }
-    EACH_PIECE(s, v)
-        convert_out(v->type, piece, v->base + v->size * asymo_offset(s->args->rank, index, v->stride), v->inner, reg + done);
+    EACH_PIECE(s, v) convert_out(v->type, piece, v->base + v->size * asymo_offset(s->args->rank, index, v->stride), v->inner, reg + done);
 }
 
 static void run_act(const int32_t *row, const float *imm, int64_t n, float *dst, const float *a) {
@@ -168,9 +169,12 @@ static void run_block(state *s, const int32_t *code, const float *imm, asymo_elt
         const view *y = &s->views[args->n_in];
         const int is_last = single && i + 2 == args->n_code && next[0] == ASYMO_ELTWISE_store && next[2] == dst && is_plain(s, y);
         if (is_last) to = (float *)locate(s, y);
-        if (row[0] == ASYMO_ELTWISE_imm) splat(to, imm[row[2]], s->n);
-        else if (row[0] == ASYMO_ELTWISE_act) run_act(row, imm, s->n, to, s->reg[row[2]]);
-        else apply(row[0], s->n, to, s->reg[row[2]], s->reg[row[3]], s->reg[row[4]]);
+        if (row[0] == ASYMO_ELTWISE_imm)
+            splat(to, imm[row[2]], s->n);
+        else if (row[0] == ASYMO_ELTWISE_act)
+            run_act(row, imm, s->n, to, s->reg[row[2]]);
+        else
+            apply(row[0], s->n, to, s->reg[row[2]], s->reg[row[3]], s->reg[row[4]]);
         s->reg[dst] = to;
         if (is_last) return;
     }

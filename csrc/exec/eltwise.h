@@ -1,7 +1,7 @@
 /* eltwise.h: the code of the eltwise step.
  *
- * A code is n_code rows of five int32, {op, dst, a, b, c}, run in order over blocks of up to ELTWISE_BLOCK elements of the flattened output.
- * A register (ASYMO_ELTWISE_REGISTERS of them) is one block of floats. op is the number of a row of kernels/eltwise/eltwise.inc.
+ * A code is n_code rows of five int32, {op, dst, a, b, c}, run in order over blocks of up to ELTWISE_BLOCK elements of the flattened
+ * output. A register (ASYMO_ELTWISE_REGISTERS of them) is one block of floats. op is the number of a row of kernels/eltwise/eltwise.inc.
  *
  *   load   dst     a = j             register dst = input j, broadcast by its strides, converted to float
  *   imm    dst     a = i             register dst = immediate i in every element
@@ -16,7 +16,8 @@
  * what is contiguous, repeated (0) or in rows of 64 and more is fast. An output may be an input's memory when its strides and type are
  * the same.
  *
- * Example, y = relu(x * s + b):  load 0 <- 0; load 1 <- 1; load 2 <- 2; fma 0 <- 0 1 2; act 0 <- 0 CLIP 0; store 0 <- 0; immediates {0, inf} */
+ * Example, y = relu(x * s + b), immediates {0, inf}:
+ * load 0 <- 0; load 1 <- 1; load 2 <- 2; fma 0 <- 0 1 2; act 0 <- 0 CLIP 0; store 0 <- 0 */
 #pragma once
 
 #include "step.h"

@@ -29,8 +29,8 @@ asymo_status asymo_program_append(asymo_program *program, const asymo_step_row *
     const long long index = program->n_steps;
     const int64_t units = row->units(args), phases = row->phases ? row->phases(args) : 1, scratch_bytes = row->scratch(args);
     if (units < 0 || units > ASYMO_RANGE_MAX_UNITS)
-        return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld units; 0 to %lld are possible: use larger units", index, row->name,
-                          (long long)units, (long long)ASYMO_RANGE_MAX_UNITS);
+        return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld units; 0 to %lld are possible: use larger units", index,
+                          row->name, (long long)units, (long long)ASYMO_RANGE_MAX_UNITS);
     if (phases < 0 || scratch_bytes < 0)
         return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld phases and %lld bytes of scratch: its arguments make no sense",
                           index, row->name, (long long)phases, (long long)scratch_bytes);
@@ -81,8 +81,8 @@ static asymo_status resolve(const asymo_program_step *step, int64_t index, void 
     for (int64_t i = 0; i < step->n_refs; i++) {
         const asymo_ref ref = step->refs[i];
         if (ref.slot >= 0 && slots[ref.slot] == NULL)
-            return asymo_fail(ASYMO_INVALID_ARGUMENT, "operand %d of step %lld (%s) is in slot %lld, which is NULL", (int)i, (long long)index,
-                              step->row->name, (long long)ref.slot);
+            return asymo_fail(ASYMO_INVALID_ARGUMENT, "operand %d of step %lld (%s) is in slot %lld, which is NULL", (int)i,
+                              (long long)index, step->row->name, (long long)ref.slot);
         operands[i] = ref.slot < 0 ? NULL : (char *)slots[ref.slot] + ref.offset_bytes;
     }
     return ASYMO_OK;
@@ -105,8 +105,8 @@ static asymo_status run_steps(const asymo_program *program, asymo_pool *pool, vo
         for (; run.phase < step->phases; run.phase++) asymo_pool_for(pool, step->units, step->min_chunk, run_units, &run);
         /* Relaxed: the loop's end has made the workers' stores visible. */
         if (atomic_load_explicit(&fault, memory_order_relaxed))
-            return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s): a value of its input, such as an index, is out of range", (long long)i,
-                              step->row->name);
+            return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s): a value of its input, such as an index, is out of range",
+                              (long long)i, step->row->name);
     }
     return ASYMO_OK;
 }

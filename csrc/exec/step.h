@@ -23,8 +23,8 @@
 #include "../common/base.h"
 
 typedef struct {
-    void *scratch;          /* 64-byte aligned, at least <kind>_scratch bytes, private to the worker */
-    const float *zeros;     /* 64-byte aligned, ASYMO_ZEROS floats of 0: what padding points to */
+    void *scratch;      /* 64-byte aligned, at least <kind>_scratch bytes, private to the worker */
+    const float *zeros; /* 64-byte aligned, ASYMO_ZEROS floats of 0: what padding points to */
     int64_t phase;
     int32_t core_kind;      /* row filter of the kernel tables: 0 out-of-order, 1 in-order */
     int32_t index;          /* of the worker in its pool */

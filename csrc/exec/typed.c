@@ -18,17 +18,15 @@ int64_t asymo_typed_units(const asymo_typed_args *args);
 int64_t asymo_typed_scratch(const asymo_typed_args *args);
 void asymo_typed_run(const asymo_typed_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
 
-int64_t asymo_typed_units(const asymo_typed_args *args) {
-    return asymo_ceil_div(asymo_count(args->rank, args->shape), args->unit_size);
-}
+int64_t asymo_typed_units(const asymo_typed_args *args) { return asymo_ceil_div(asymo_count(args->rank, args->shape), args->unit_size); }
 
 int64_t asymo_typed_scratch(const asymo_typed_args *args) {
     (void)args;
     return MAX_VIEWS * TYPED_BLOCK * 8;
 }
 
-#define MOVE(TYPE)                                                                                                                     \
-    for (int64_t i = 0; i < n; i++) ((TYPE *)dst)[i * to] = ((const TYPE *)src)[i * from];                                             \
+#define MOVE(TYPE)                                                                                                                         \
+    for (int64_t i = 0; i < n; i++) ((TYPE *)dst)[i * to] = ((const TYPE *)src)[i * from];                                                 \
     break;
 static void move(int64_t size, int64_t n, void *dst, int64_t to, const void *src, int64_t from) {
     switch (size) {

@@ -141,8 +141,8 @@ static void await_idle(pool_seat *seat, int64_t spin_ns) {
         uint32_t state = atomic_load_explicit(&seat->state, memory_order_seq_cst);
         if (state == IDLE || state == ASLEEP) return;
         if (asymo_spin_more(&spin, spin_ns)) continue;
-        if (state == WATCHED || atomic_compare_exchange_strong_explicit(&seat->state, &state, WATCHED, memory_order_relaxed,
-                                                                         memory_order_relaxed))
+        if (state == WATCHED ||
+            atomic_compare_exchange_strong_explicit(&seat->state, &state, WATCHED, memory_order_relaxed, memory_order_relaxed))
             asymo_park_wait(&seat->state, WATCHED);
     }
 }
@@ -153,8 +153,8 @@ static void open_loop(asymo_pool *pool, int64_t n_called) {
     atomic_exchange_explicit(&pool->call, (serial + 1) << 16 | (uint64_t)n_called, memory_order_seq_cst);
     for (int64_t i = 1; i < n_called; i++) {
         uint32_t state = atomic_load_explicit(&pool->seats[i].state, memory_order_seq_cst);
-        if (state == ASLEEP && atomic_compare_exchange_strong_explicit(&pool->seats[i].state, &state, IDLE, memory_order_relaxed,
-                                                                       memory_order_relaxed))
+        if (state == ASLEEP &&
+            atomic_compare_exchange_strong_explicit(&pool->seats[i].state, &state, IDLE, memory_order_relaxed, memory_order_relaxed))
             asymo_park_wake(&pool->seats[i].state);
     }
 }

@@ -52,7 +52,8 @@ typedef uint64_t asymo_range_rule(uint64_t range, int64_t sharers, int64_t min_c
 
 /* Takes a chunk by one of the two rules; false when the range is empty. Relaxed: a range carries numbers only. What a unit reads was
  * made visible by the call that opened the step, and what it writes by the worker's return to IDLE (pool.c). */
-static inline bool asymo_range_take(_Atomic uint64_t *range, asymo_range_rule *rule, int64_t sharers, int64_t min_chunk, asymo_chunk *chunk) {
+static inline bool asymo_range_take(_Atomic uint64_t *range, asymo_range_rule *rule, int64_t sharers, int64_t min_chunk,
+                                    asymo_chunk *chunk) {
     uint64_t seen = atomic_load_explicit(range, memory_order_relaxed);
     while (asymo_range_size(seen) > 0) {
         const uint64_t rest = rule(seen, sharers, min_chunk, chunk);

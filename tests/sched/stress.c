@@ -22,18 +22,18 @@
 #define HAS_TSAN 1
 #endif
 
-#define CHECK(CONDITION, ...)                                                                                                          \
-    do {                                                                                                                               \
-        if (!(CONDITION)) {                                                                                                            \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #CONDITION);                                                           \
-            fprintf(stderr, __VA_ARGS__);                                                                                              \
-            fprintf(stderr, " (last error: %s)\n", asymo_last_error());                                                                \
-            exit(1);                                                                                                                   \
-        }                                                                                                                              \
+#define CHECK(CONDITION, ...)                                                                                                              \
+    do {                                                                                                                                   \
+        if (!(CONDITION)) {                                                                                                                \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #CONDITION);                                                                \
+            fprintf(stderr, __VA_ARGS__);                                                                                                  \
+            fprintf(stderr, " (last error: %s)\n", asymo_last_error());                                                                    \
+            exit(1);                                                                                                                       \
+        }                                                                                                                                  \
     } while (0)
 #define OK(CALL) CHECK((CALL) == ASYMO_OK, "failed")
 
-/* ---- step kinds ------------------------------------------------------------------------------------------------------------- */
+/* ---- step kinds ---------------------------------------------------------------------------------------------------- */
 
 typedef struct {
     int64_t units, phases, scratch_bytes, pause_us;
@@ -117,7 +117,7 @@ static asymo_pool *make_pool(int64_t n_workers, int64_t spin_ns) {
     return pool;
 }
 
-/* ---- a chain of dependent steps, against the same chain in one loop ---------------------------------------------------------------- */
+/* ---- a chain of dependent steps, against the same chain in one loop ------------------------------------------------------- */
 
 enum { CHAIN = 12, PHASES = 5, MAX_UNITS = 2048 };
 
@@ -135,7 +135,8 @@ static asymo_program *make_chain(int64_t n, int64_t min_chunk) {
 }
 
 static void run_chain(asymo_program *program, asymo_pool *pool, int64_t n, int runs) {
-    uint32_t *x = calloc(6 * MAX_UNITS, 4), *y = x + MAX_UNITS, *counts = y + MAX_UNITS, *halves = counts + MAX_UNITS, *expected = halves + 2 * MAX_UNITS;
+    uint32_t *x = calloc(6 * MAX_UNITS, 4), *y = x + MAX_UNITS, *counts = y + MAX_UNITS, *halves = counts + MAX_UNITS,
+             *expected = halves + 2 * MAX_UNITS;
     CHECK(x != NULL, "calloc");
     for (int run = 0; run < runs; run++) {
         for (int64_t u = 0; u < n; u++) x[u] = halves[n + u] = expected[u] = (uint32_t)(u + run);
@@ -172,7 +173,7 @@ static void test_chains(void) {
         }
 }
 
-/* ---- several callers on one pool, and pools side by side -------------------------------------------------------------------------- */
+/* ---- several callers on one pool, and pools side by side ----------------------------------------------------------------- */
 
 typedef struct {
     asymo_program *program;
@@ -202,7 +203,7 @@ static void test_callers(void) {
     }
 }
 
-/* ---- life, failures, environment ---------------------------------------------------------------------------------------------------- */
+/* ---- life, failures, environment ------------------------------------------------------------------------------------------- */
 
 static void test_short_lives(void) {
     for (int i = 0; i < 30; i++) asymo_pool_destroy(make_pool(1 + i % 6, i % 2 ? 50000 : 0));
@@ -326,9 +327,11 @@ static void test_fork(void) {
 }
 #endif
 
-/* ---- cost of an empty step ------------------------------------------------------------------------------------------------------------ */
+/* ---- cost of an empty step --------------------------------------------------------------------------------------------------- */
 
-static int ascending(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+static int ascending(const void *a, const void *b) {
+    return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b);
+}
 
 static void measure(void) {
     enum { STEPS = 1000, RUNS = 301 };
@@ -336,8 +339,12 @@ static void measure(void) {
         const char *name;
         int64_t workers, spin_ns, units;
         int serial;
-    } rows[] = {{"1 worker", 1, 50000, 2, 0},          {"2 workers, serial steps", 2, 50000, 2, 1}, {"2 workers spinning, 2 units", 2, 50000, 2, 0},
-                {"2 workers spinning, 64 units", 2, 50000, 64, 0}, {"2 workers parking", 2, 0, 2, 0},          {"4 workers (crowded)", 4, 50000, 4, 0}};
+    } rows[] = {{"1 worker", 1, 50000, 2, 0},
+                {"2 workers, serial steps", 2, 50000, 2, 1},
+                {"2 workers spinning, 2 units", 2, 50000, 2, 0},
+                {"2 workers spinning, 64 units", 2, 50000, 64, 0},
+                {"2 workers parking", 2, 0, 2, 0},
+                {"4 workers (crowded)", 4, 50000, 4, 0}};
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
         asymo_pool *pool = make_pool(rows[row].workers, rows[row].spin_ns);
         asymo_program *program;

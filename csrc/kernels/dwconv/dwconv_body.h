@@ -16,8 +16,7 @@ V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t 
     const v16 start = s->bias == NULL ? v16_zero() : v16_load_n(s->bias + c, n);
     v16 acc[8];
     _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) acc[p] = start;
-    for (int64_t h = 0; h < s->rows; h++, x += s->x_row, w += s->w_row)
-        _Pragma("GCC unroll 7") for (int64_t k = 0; k < taps; k++) {
+    for (int64_t h = 0; h < s->rows; h++, x += s->x_row, w += s->w_row) _Pragma("GCC unroll 7") for (int64_t k = 0; k < taps; k++) {
             const float *weights = w + k * s->w_tap;
             const v16 weight = n == 16 ? v16_load(weights) : v16_load_n(weights, n);
             _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {

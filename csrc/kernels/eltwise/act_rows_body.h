@@ -21,8 +21,10 @@ static inline __attribute__((always_inline)) void act_block(int64_t act, int64_t
 void ASYMO_NAME(asymo_act_rows)(int64_t act, int64_t rows, int64_t cols, float *y, int64_t ldy, const float *slope, float p, float q);
 void ASYMO_NAME(asymo_act_rows)(int64_t act, int64_t rows, int64_t cols, float *y, int64_t ldy, const float *slope, float p, float q) {
     switch (act) {
-#define ASYMO_ACT_CASE(ID)                                                                                                             \
-    case ASYMO_ACT_##ID: act_block(ASYMO_ACT_##ID, rows, cols, y, ldy, slope, p, q); break;
+#define ASYMO_ACT_CASE(ID)                                                                                                                 \
+    case ASYMO_ACT_##ID:                                                                                                                   \
+        act_block(ASYMO_ACT_##ID, rows, cols, y, ldy, slope, p, q);                                                                        \
+        break;
 #include "act.inc"
 #undef ASYMO_ACT_CASE
     default: break;

@@ -22,44 +22,46 @@ typedef uint8_t BOOL; /* any value but 0 is true; 1 is written */
 #define EACH_FLOAT(X) X(F32) X(F64)
 
 /* Defines NAME_T on elements of type T with a result of type R. */
-#define LOOP(NAME, T, R, EXPR)                                                                                                         \
-    static void NAME##_##T(int64_t n, void *y, const void *pa, const void *pb, const void *pc) {                                       \
-        (void)pb, (void)pc;                                                                                                            \
-        for (int64_t i = 0; i < n; i++) {                                                                                              \
-            const T a = ((const T *)pa)[i];                                                                                            \
-            ((R *)y)[i] = (R)(EXPR);                                                                                                   \
-        }                                                                                                                              \
+#define LOOP(NAME, T, R, EXPR)                                                                                                             \
+    static void NAME##_##T(int64_t n, void *y, const void *pa, const void *pb, const void *pc) {                                           \
+        (void)pb, (void)pc;                                                                                                                \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            const T a = ((const T *)pa)[i];                                                                                                \
+            ((R *)y)[i] = (R)(EXPR);                                                                                                       \
+        }                                                                                                                                  \
     }
-#define LOOP2(NAME, T, R, EXPR)                                                                                                        \
-    static void NAME##_##T(int64_t n, void *y, const void *pa, const void *pb, const void *pc) {                                       \
-        (void)pc;                                                                                                                      \
-        for (int64_t i = 0; i < n; i++) {                                                                                              \
-            const T a = ((const T *)pa)[i], b = ((const T *)pb)[i];                                                                    \
-            ((R *)y)[i] = (R)(EXPR);                                                                                                   \
-        }                                                                                                                              \
+#define LOOP2(NAME, T, R, EXPR)                                                                                                            \
+    static void NAME##_##T(int64_t n, void *y, const void *pa, const void *pb, const void *pc) {                                           \
+        (void)pc;                                                                                                                          \
+        for (int64_t i = 0; i < n; i++) {                                                                                                  \
+            const T a = ((const T *)pa)[i], b = ((const T *)pb)[i];                                                                        \
+            ((R *)y)[i] = (R)(EXPR);                                                                                                       \
+        }                                                                                                                                  \
     }
 
 /* Integers wrap: arithmetic is done modulo 2^64 and cut. */
+// clang-format off
 #define WRAP(T, A, OP, B) ((T)((uint64_t)(A) OP (uint64_t)(B)))
+// clang-format on
 #define IS_SIGNED(T) ((T)-1 < (T)1)
 #define IS_MINUS_ONE(T, B) (IS_SIGNED(T) && (B) == (T)-1)
 #define BITS(T) ((int)(8 * sizeof(T)))
 
-#define INTEGER_POWER(T)                                                                                                               \
-    static T power_##T(T base, T exponent) {                                                                                           \
-        if (IS_SIGNED(T) && exponent < 1 && exponent != 0) return base == 1 ? 1 : base != (T)-1 ? 0 : exponent & 1 ? (T)-1 : 1;        \
-        uint64_t result = 1, square = (uint64_t)base;                                                                                  \
-        for (uint64_t e = (uint64_t)exponent; e != 0; e >>= 1, square *= square)                                                       \
-            if (e & 1) result *= square;                                                                                               \
-        return (T)result;                                                                                                              \
+#define INTEGER_POWER(T)                                                                                                                   \
+    static T power_##T(T base, T exponent) {                                                                                               \
+        if (IS_SIGNED(T) && exponent < 1 && exponent != 0) return base == 1 ? 1 : base != (T)-1 ? 0 : exponent & 1 ? (T)-1 : 1;            \
+        uint64_t result = 1, square = (uint64_t)base;                                                                                      \
+        for (uint64_t e = (uint64_t)exponent; e != 0; e >>= 1, square *= square)                                                           \
+            if (e & 1) result *= square;                                                                                                   \
+        return (T)result;                                                                                                                  \
     }
 EACH_INTEGER(INTEGER_POWER)
 
-#define INTEGER_MOD(T)                                                                                                                 \
-    static T mod_of_##T(T a, T b) {                                                                                                    \
-        if (b == 0 || IS_MINUS_ONE(T, b)) return 0;                                                                                    \
-        const T r = (T)(a % b);                                                                                                        \
-        return r != 0 && (r < 1) != (b < 1) ? (T)(r + b) : r;                                                                          \
+#define INTEGER_MOD(T)                                                                                                                     \
+    static T mod_of_##T(T a, T b) {                                                                                                        \
+        if (b == 0 || IS_MINUS_ONE(T, b)) return 0;                                                                                        \
+        const T r = (T)(a % b);                                                                                                            \
+        return r != 0 && (r < 1) != (b < 1) ? (T)(r + b) : r;                                                                              \
     }
 EACH_INTEGER(INTEGER_MOD)
 
@@ -72,47 +74,47 @@ static float mod_of_F32(float a, float b) {
     return r == 0 ? copysignf(0.0f, b) : (r < 0) != (b < 0) ? r + b : r;
 }
 
-#define INTEGER_OPS(T)                                                                                                                 \
-    LOOP2(add, T, T, WRAP(T, a, +, b))                                                                                                 \
-    LOOP2(sub, T, T, WRAP(T, a, -, b))                                                                                                 \
-    LOOP2(mul, T, T, WRAP(T, a, *, b))                                                                                                 \
-    LOOP2(div, T, T, b == 0 ? 0 : IS_MINUS_ONE(T, b) ? WRAP(T, 0, -, a) : a / b)                                                       \
-    LOOP2(mod, T, T, mod_of_##T(a, b))                                                                                                 \
-    LOOP2(fmod, T, T, b == 0 || IS_MINUS_ONE(T, b) ? 0 : a % b)                                                                        \
-    LOOP2(pow, T, T, power_##T(a, b))                                                                                                  \
-    LOOP2(min, T, T, a < b ? a : b)                                                                                                    \
-    LOOP2(max, T, T, a > b ? a : b)                                                                                                    \
-    LOOP(neg, T, T, WRAP(T, 0, -, a))                                                                                                  \
-    LOOP(abs, T, T, IS_SIGNED(T) && a < 1 ? WRAP(T, 0, -, a) : a)                                                                      \
-    LOOP(sign, T, T, a == 0 ? 0 : IS_SIGNED(T) && a < 1 ? (T)-1 : 1)                                                                   \
-    LOOP2(bitwise_and, T, T, a &b)                                                                                                     \
-    LOOP2(bitwise_or, T, T, a | b)                                                                                                     \
-    LOOP2(bitwise_xor, T, T, a ^ b)                                                                                                    \
-    LOOP(bitwise_not, T, T, ~a)                                                                                                        \
-    LOOP2(shift_left, T, T, (uint64_t)b >= (uint64_t)BITS(T) ? 0 : WRAP(T, a, <<, b))                                                  \
-    LOOP2(shift_right, T, T, (uint64_t)b >= (uint64_t)BITS(T) ? (IS_SIGNED(T) && a < 1 && a != 0 ? (T)-1 : 0) : a >> b)                \
+#define INTEGER_OPS(T)                                                                                                                     \
+    LOOP2(add, T, T, WRAP(T, a, +, b))                                                                                                     \
+    LOOP2(sub, T, T, WRAP(T, a, -, b))                                                                                                     \
+    LOOP2(mul, T, T, WRAP(T, a, *, b))                                                                                                     \
+    LOOP2(div, T, T, b == 0 ? 0 : IS_MINUS_ONE(T, b) ? WRAP(T, 0, -, a) : a / b)                                                           \
+    LOOP2(mod, T, T, mod_of_##T(a, b))                                                                                                     \
+    LOOP2(fmod, T, T, b == 0 || IS_MINUS_ONE(T, b) ? 0 : a % b)                                                                            \
+    LOOP2(pow, T, T, power_##T(a, b))                                                                                                      \
+    LOOP2(min, T, T, a < b ? a : b)                                                                                                        \
+    LOOP2(max, T, T, a > b ? a : b)                                                                                                        \
+    LOOP(neg, T, T, WRAP(T, 0, -, a))                                                                                                      \
+    LOOP(abs, T, T, IS_SIGNED(T) && a < 1 ? WRAP(T, 0, -, a) : a)                                                                          \
+    LOOP(sign, T, T, a == 0 ? 0 : IS_SIGNED(T) && a < 1 ? (T)-1 : 1)                                                                       \
+    LOOP2(bitwise_and, T, T, a &b)                                                                                                         \
+    LOOP2(bitwise_or, T, T, a | b)                                                                                                         \
+    LOOP2(bitwise_xor, T, T, a ^ b)                                                                                                        \
+    LOOP(bitwise_not, T, T, ~a)                                                                                                            \
+    LOOP2(shift_left, T, T, (uint64_t)b >= (uint64_t)BITS(T) ? 0 : WRAP(T, a, <<, b))                                                      \
+    LOOP2(shift_right, T, T, (uint64_t)b >= (uint64_t)BITS(T) ? (IS_SIGNED(T) && a < 1 && a != 0 ? (T)-1 : 0) : a >> b)                    \
     COMPARISONS(T)
-#define COMPARISONS(T)                                                                                                                 \
-    LOOP2(equal, T, BOOL, a == b)                                                                                                      \
-    LOOP2(less, T, BOOL, a < b)                                                                                                        \
-    LOOP2(less_equal, T, BOOL, a <= b)                                                                                                 \
-    LOOP2(greater, T, BOOL, a > b)                                                                                                     \
+#define COMPARISONS(T)                                                                                                                     \
+    LOOP2(equal, T, BOOL, a == b)                                                                                                          \
+    LOOP2(less, T, BOOL, a < b)                                                                                                            \
+    LOOP2(less_equal, T, BOOL, a <= b)                                                                                                     \
+    LOOP2(greater, T, BOOL, a > b)                                                                                                         \
     LOOP2(greater_equal, T, BOOL, a >= b)
 EACH_INTEGER(INTEGER_OPS)
 
-#define FLOAT_OPS(T, F)                                                                                                                \
-    LOOP2(add, T, T, a + b)                                                                                                            \
-    LOOP2(sub, T, T, a - b)                                                                                                            \
-    LOOP2(mul, T, T, a *b)                                                                                                             \
-    LOOP2(div, T, T, a / b)                                                                                                            \
-    LOOP2(mod, T, T, mod_of_##T(a, b))                                                                                                 \
-    LOOP2(fmod, T, T, fmod##F(a, b))                                                                                                   \
-    LOOP2(pow, T, T, pow##F(a, b))                                                                                                     \
-    LOOP2(min, T, T, a != a || a < b ? a : b)                                                                                          \
-    LOOP2(max, T, T, a != a || a > b ? a : b)                                                                                          \
-    LOOP(neg, T, T, -a)                                                                                                                \
-    LOOP(abs, T, T, fabs##F(a))                                                                                                        \
-    LOOP(sign, T, T, a > 0 ? 1 : a < 0 ? -1 : a)                                                                                       \
+#define FLOAT_OPS(T, F)                                                                                                                    \
+    LOOP2(add, T, T, a + b)                                                                                                                \
+    LOOP2(sub, T, T, a - b)                                                                                                                \
+    LOOP2(mul, T, T, a *b)                                                                                                                 \
+    LOOP2(div, T, T, a / b)                                                                                                                \
+    LOOP2(mod, T, T, mod_of_##T(a, b))                                                                                                     \
+    LOOP2(fmod, T, T, fmod##F(a, b))                                                                                                       \
+    LOOP2(pow, T, T, pow##F(a, b))                                                                                                         \
+    LOOP2(min, T, T, a != a || a < b ? a : b)                                                                                              \
+    LOOP2(max, T, T, a != a || a > b ? a : b)                                                                                              \
+    LOOP(neg, T, T, -a)                                                                                                                    \
+    LOOP(abs, T, T, fabs##F(a))                                                                                                            \
+    LOOP(sign, T, T, a > 0 ? 1 : a < 0 ? -1 : a)                                                                                           \
     COMPARISONS(T)
 FLOAT_OPS(F32, f)
 FLOAT_OPS(F64, )
@@ -124,40 +126,40 @@ LOOP(not, BOOL, BOOL, a == 0)
 LOOP2(equal, BOOL, BOOL, (a != 0) == (b != 0))
 
 /* Bits are chosen, so one loop for each size: named after the unsigned type. */
-#define WHERE(T)                                                                                                                       \
-    static void where_##T(int64_t n, void *y, const void *condition, const void *a, const void *b) {                                   \
-        for (int64_t i = 0; i < n; i++) ((T *)y)[i] = ((const uint8_t *)condition)[i] != 0 ? ((const T *)a)[i] : ((const T *)b)[i];    \
+#define WHERE(T)                                                                                                                           \
+    static void where_##T(int64_t n, void *y, const void *condition, const void *a, const void *b) {                                       \
+        for (int64_t i = 0; i < n; i++) ((T *)y)[i] = ((const uint8_t *)condition)[i] != 0 ? ((const T *)a)[i] : ((const T *)b)[i];        \
     }
 EACH_UNSIGNED(WHERE)
 
 /* A float to an integer: towards 0, saturated, NaN is 0. LIMIT is the first value above the range. */
-#define TO_INTEGER(FROM, T, LOW, HIGH, LIMIT)                                                                                          \
+#define TO_INTEGER(FROM, T, LOW, HIGH, LIMIT)                                                                                              \
     LOOP(cast_##T, FROM, T, a != a ? 0 : a >= (FROM)(LIMIT) ? (HIGH) : a <= (FROM)(LOW) ? (LOW) : (T)a)
-#define FLOAT_CASTS(FROM)                                                                                                              \
-    TO_INTEGER(FROM, I8, INT8_MIN, INT8_MAX, 0x1p7)                                                                                    \
-    TO_INTEGER(FROM, U8, 0, UINT8_MAX, 0x1p8)                                                                                          \
-    TO_INTEGER(FROM, I16, INT16_MIN, INT16_MAX, 0x1p15)                                                                                \
-    TO_INTEGER(FROM, U16, 0, UINT16_MAX, 0x1p16)                                                                                       \
-    TO_INTEGER(FROM, I32, INT32_MIN, INT32_MAX, 0x1p31)                                                                                \
-    TO_INTEGER(FROM, U32, 0, UINT32_MAX, 0x1p32)                                                                                       \
-    TO_INTEGER(FROM, I64, INT64_MIN, INT64_MAX, 0x1p63)                                                                                \
-    TO_INTEGER(FROM, U64, 0, UINT64_MAX, 0x1p64)                                                                                       \
-    LOOP(cast_F32, FROM, F32, a)                                                                                                       \
-    LOOP(cast_F64, FROM, F64, a)                                                                                                       \
+#define FLOAT_CASTS(FROM)                                                                                                                  \
+    TO_INTEGER(FROM, I8, INT8_MIN, INT8_MAX, 0x1p7)                                                                                        \
+    TO_INTEGER(FROM, U8, 0, UINT8_MAX, 0x1p8)                                                                                              \
+    TO_INTEGER(FROM, I16, INT16_MIN, INT16_MAX, 0x1p15)                                                                                    \
+    TO_INTEGER(FROM, U16, 0, UINT16_MAX, 0x1p16)                                                                                           \
+    TO_INTEGER(FROM, I32, INT32_MIN, INT32_MAX, 0x1p31)                                                                                    \
+    TO_INTEGER(FROM, U32, 0, UINT32_MAX, 0x1p32)                                                                                           \
+    TO_INTEGER(FROM, I64, INT64_MIN, INT64_MAX, 0x1p63)                                                                                    \
+    TO_INTEGER(FROM, U64, 0, UINT64_MAX, 0x1p64)                                                                                           \
+    LOOP(cast_F32, FROM, F32, a)                                                                                                           \
+    LOOP(cast_F64, FROM, F64, a)                                                                                                           \
     LOOP(cast_BOOL, FROM, BOOL, a != 0)
 EACH_FLOAT(FLOAT_CASTS)
 
-#define INTEGER_CASTS(FROM)                                                                                                            \
-    LOOP(cast_I8, FROM, I8, a)                                                                                                         \
-    LOOP(cast_U8, FROM, U8, a)                                                                                                         \
-    LOOP(cast_I16, FROM, I16, a)                                                                                                       \
-    LOOP(cast_U16, FROM, U16, a)                                                                                                       \
-    LOOP(cast_I32, FROM, I32, a)                                                                                                       \
-    LOOP(cast_U32, FROM, U32, a)                                                                                                       \
-    LOOP(cast_I64, FROM, I64, a)                                                                                                       \
-    LOOP(cast_U64, FROM, U64, a)                                                                                                       \
-    LOOP(cast_F32, FROM, F32, a)                                                                                                       \
-    LOOP(cast_F64, FROM, F64, a)                                                                                                       \
+#define INTEGER_CASTS(FROM)                                                                                                                \
+    LOOP(cast_I8, FROM, I8, a)                                                                                                             \
+    LOOP(cast_U8, FROM, U8, a)                                                                                                             \
+    LOOP(cast_I16, FROM, I16, a)                                                                                                           \
+    LOOP(cast_U16, FROM, U16, a)                                                                                                           \
+    LOOP(cast_I32, FROM, I32, a)                                                                                                           \
+    LOOP(cast_U32, FROM, U32, a)                                                                                                           \
+    LOOP(cast_I64, FROM, I64, a)                                                                                                           \
+    LOOP(cast_U64, FROM, U64, a)                                                                                                           \
+    LOOP(cast_F32, FROM, F32, a)                                                                                                           \
+    LOOP(cast_F64, FROM, F64, a)                                                                                                           \
     LOOP(cast_BOOL, FROM, BOOL, a != 0)
 EACH_INTEGER(INTEGER_CASTS)
 
@@ -166,6 +168,7 @@ EACH_INTEGER(BOOL_CAST)
 EACH_FLOAT(BOOL_CAST)
 LOOP(cast_BOOL, BOOL, BOOL, a != 0)
 
+// clang-format off
 #define AT(NAME, T) [ASYMO_TYPED_##NAME][ASYMO_##T] = NAME##_##T,
 #define COMPARISON_ROWS(T) AT(equal, T) AT(less, T) AT(less_equal, T) AT(greater, T) AT(greater_equal, T)
 #define NUMBER_ROWS(T)                                                                                                                 \
@@ -184,6 +187,7 @@ static asymo_typed_fn *const kernels[ASYMO_TYPED_OPS][TYPES] = {
 #define CASTS(FROM)                                                                                                                    \
     [ASYMO_##FROM] = {cast_F32_##FROM, cast_F64_##FROM, cast_I8_##FROM,  cast_U8_##FROM,  cast_I16_##FROM, cast_U16_##FROM,            \
                       cast_I32_##FROM, cast_U32_##FROM, cast_I64_##FROM, cast_U64_##FROM, cast_BOOL_##FROM},
+// clang-format on
 static asymo_typed_fn *const casts[TYPES][TYPES] = {EACH_FLOAT(CASTS) EACH_INTEGER(CASTS) CASTS(BOOL)};
 
 static int gives_bool(int64_t op) { return op >= ASYMO_TYPED_and; }

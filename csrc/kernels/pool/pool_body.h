@@ -5,19 +5,19 @@
 #include <math.h>
 
 /* Runs STATEMENT for each cell, in order, with `cell` at its first channel of the block and i, j, k at its place in the window. */
-#define EACH_CELL(WINDOW, C, STATEMENT)                                                                                                \
-    for (int64_t i = 0; i < (WINDOW)->cells[0]; i++)                                                                                   \
-        for (int64_t j = 0; j < (WINDOW)->cells[1]; j++) {                                                                             \
-            const float *cell = (WINDOW)->x + i * (WINDOW)->step[0] + j * (WINDOW)->step[1] + (C);                                     \
-            for (int64_t k = 0; k < (WINDOW)->cells[2]; k++, cell += (WINDOW)->step[2]) STATEMENT                                      \
+#define EACH_CELL(WINDOW, C, STATEMENT)                                                                                                    \
+    for (int64_t i = 0; i < (WINDOW)->cells[0]; i++)                                                                                       \
+        for (int64_t j = 0; j < (WINDOW)->cells[1]; j++) {                                                                                 \
+            const float *cell = (WINDOW)->x + i * (WINDOW)->step[0] + j * (WINDOW)->step[1] + (C);                                         \
+            for (int64_t k = 0; k < (WINDOW)->cells[2]; k++, cell += (WINDOW)->step[2]) STATEMENT                                          \
         }
 
 /* Calls BLOCK(..., c, n) for 16 channels at a time and once for the rest. */
-#define EACH_BLOCK(CHANNELS, BLOCK, ...)                                                                                               \
-    do {                                                                                                                               \
-        int64_t c = 0;                                                                                                                 \
-        for (; c + 16 <= (CHANNELS); c += 16) BLOCK(__VA_ARGS__, c, 16);                                                               \
-        if (c < (CHANNELS)) BLOCK(__VA_ARGS__, c, (CHANNELS) - c);                                                                     \
+#define EACH_BLOCK(CHANNELS, BLOCK, ...)                                                                                                   \
+    do {                                                                                                                                   \
+        int64_t c = 0;                                                                                                                     \
+        for (; c + 16 <= (CHANNELS); c += 16) BLOCK(__VA_ARGS__, c, 16);                                                                   \
+        if (c < (CHANNELS)) BLOCK(__VA_ARGS__, c, (CHANNELS)-c);                                                                           \
     } while (0)
 
 V16_FN v16 load(const float *p, int64_t n) { return n == 16 ? v16_load(p) : v16_load_n(p, n); }

@@ -28,62 +28,42 @@ V16_FN v16 start(int64_t mode) {
 
 V16_FN v16 enter(int64_t mode, v16 a, v16 x, v16 shift) {
     switch (mode) {
-    case ASYMO_REDUCE_MAX:
-        return v16_nan_max(a, x);
-    case ASYMO_REDUCE_MIN:
-        return v16_nan_min(a, x);
-    case ASYMO_REDUCE_PROD:
-        return v16_mul(a, x);
-    case ASYMO_REDUCE_L1:
-        return v16_add(a, v16_abs(x));
+    case ASYMO_REDUCE_MAX: return v16_nan_max(a, x);
+    case ASYMO_REDUCE_MIN: return v16_nan_min(a, x);
+    case ASYMO_REDUCE_PROD: return v16_mul(a, x);
+    case ASYMO_REDUCE_L1: return v16_add(a, v16_abs(x));
     case ASYMO_REDUCE_L2:
-    case ASYMO_REDUCE_SUM_SQUARE:
-        return v16_fma(x, x, a);
-    case ASYMO_REDUCE_LOG_SUM_EXP:
-        return v16_add(a, v16_exp(v16_sub(x, shift)));
-    default:
-        return v16_add(a, x);
+    case ASYMO_REDUCE_SUM_SQUARE: return v16_fma(x, x, a);
+    case ASYMO_REDUCE_LOG_SUM_EXP: return v16_add(a, v16_exp(v16_sub(x, shift)));
+    default: return v16_add(a, x);
     }
 }
 
 V16_FN v16 merge(int64_t mode, v16 a, v16 b) {
     switch (mode) {
-    case ASYMO_REDUCE_MAX:
-        return v16_nan_max(a, b);
-    case ASYMO_REDUCE_MIN:
-        return v16_nan_min(a, b);
-    case ASYMO_REDUCE_PROD:
-        return v16_mul(a, b);
-    default:
-        return v16_add(a, b);
+    case ASYMO_REDUCE_MAX: return v16_nan_max(a, b);
+    case ASYMO_REDUCE_MIN: return v16_nan_min(a, b);
+    case ASYMO_REDUCE_PROD: return v16_mul(a, b);
+    default: return v16_add(a, b);
     }
 }
 
 V16_FN float merge_lanes(int64_t mode, v16 a) {
     switch (mode) {
-    case ASYMO_REDUCE_MAX:
-        return v16_reduce_max(a);
-    case ASYMO_REDUCE_MIN:
-        return v16_reduce_min(a);
-    case ASYMO_REDUCE_PROD:
-        return v16_reduce_mul(a);
-    default:
-        return v16_reduce_add(a);
+    case ASYMO_REDUCE_MAX: return v16_reduce_max(a);
+    case ASYMO_REDUCE_MIN: return v16_reduce_min(a);
+    case ASYMO_REDUCE_PROD: return v16_reduce_mul(a);
+    default: return v16_reduce_add(a);
     }
 }
 
 V16_FN v16 finish(int64_t mode, v16 a, int64_t n, v16 shift) {
     switch (mode) {
-    case ASYMO_REDUCE_MEAN:
-        return v16_div(a, v16_set1((float)n));
-    case ASYMO_REDUCE_L2:
-        return v16_sqrt(a);
-    case ASYMO_REDUCE_LOG_SUM:
-        return v16_log(a);
-    case ASYMO_REDUCE_LOG_SUM_EXP:
-        return v16_add(v16_log(a), shift);
-    default:
-        return a;
+    case ASYMO_REDUCE_MEAN: return v16_div(a, v16_set1((float)n));
+    case ASYMO_REDUCE_L2: return v16_sqrt(a);
+    case ASYMO_REDUCE_LOG_SUM: return v16_log(a);
+    case ASYMO_REDUCE_LOG_SUM_EXP: return v16_add(v16_log(a), shift);
+    default: return a;
     }
 }
 

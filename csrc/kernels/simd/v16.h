@@ -30,13 +30,13 @@
 #endif
 
 /* Fixed tree over the lanes: i with i + 8, then + 4, + 2, + 1. Same order on every instruction set. */
-#define V16_TREE(NAME, OP)                                                                                                             \
-    V16_FN float v16_reduce_##NAME(v16 a) {                                                                                            \
-        float x[16];                                                                                                                   \
-        v16_store(x, a);                                                                                                               \
-        for (int step = 8; step > 0; step >>= 1)                                                                                       \
-            for (int i = 0; i < step; i++) x[i] = OP(x[i], x[i + step]);                                                               \
-        return x[0];                                                                                                                   \
+#define V16_TREE(NAME, OP)                                                                                                                 \
+    V16_FN float v16_reduce_##NAME(v16 a) {                                                                                                \
+        float x[16];                                                                                                                       \
+        v16_store(x, a);                                                                                                                   \
+        for (int step = 8; step > 0; step >>= 1)                                                                                           \
+            for (int i = 0; i < step; i++) x[i] = OP(x[i], x[i + step]);                                                                   \
+        return x[0];                                                                                                                       \
     }
 #define V16_PLUS(a, b) ((a) + (b))
 #define V16_TIMES(a, b) ((a) * (b))

@@ -3,9 +3,11 @@
 
 #include <immintrin.h>
 
+// clang-format off
 typedef struct { __m256 lo, hi; } v16;
 typedef struct { __m256i lo, hi; } w16;
 typedef struct { __m256 lo, hi; } m16; /* all bits of a lane set, or none */
+// clang-format on
 
 /* Lane i is on when i < n; n may lie outside 0..8. */
 V16_FN __m256i v8_first(int64_t n) {
@@ -51,10 +53,22 @@ V16_FN v16 v16_copysign(v16 a, v16 sign) { return (v16){v8_copysign(a.lo, sign.l
 V16_FN v16 v16_max(v16 a, v16 b) { return (v16){_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
 V16_FN v16 v16_min(v16 a, v16 b) { return (v16){_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
 
-V16_FN v16 v16_round(v16 a) { return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), _mm256_round_ps(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
-V16_FN v16 v16_floor(v16 a) { return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), _mm256_round_ps(a.hi, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)}; }
-V16_FN v16 v16_ceil(v16 a) { return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC), _mm256_round_ps(a.hi, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)}; }
-V16_FN v16 v16_trunc(v16 a) { return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC), _mm256_round_ps(a.hi, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)}; }
+V16_FN v16 v16_round(v16 a) {
+    return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                 _mm256_round_ps(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+V16_FN v16 v16_floor(v16 a) {
+    return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC),
+                 _mm256_round_ps(a.hi, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)};
+}
+V16_FN v16 v16_ceil(v16 a) {
+    return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC),
+                 _mm256_round_ps(a.hi, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)};
+}
+V16_FN v16 v16_trunc(v16 a) {
+    return (v16){_mm256_round_ps(a.lo, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC),
+                 _mm256_round_ps(a.hi, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC)};
+}
 
 V16_FN m16 v16_lt(v16 a, v16 b) { return (m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)}; }
 V16_FN m16 v16_le(v16 a, v16 b) { return (m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_LE_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LE_OQ)}; }
@@ -62,7 +76,10 @@ V16_FN m16 v16_eq(v16 a, v16 b) { return (m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ
 V16_FN m16 v16_ne(v16 a, v16 b) { return (m16){_mm256_cmp_ps(a.lo, b.lo, _CMP_NEQ_UQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_NEQ_UQ)}; }
 V16_FN m16 m16_and(m16 a, m16 b) { return (m16){_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)}; }
 V16_FN m16 m16_or(m16 a, m16 b) { return (m16){_mm256_or_ps(a.lo, b.lo), _mm256_or_ps(a.hi, b.hi)}; }
-V16_FN m16 m16_not(m16 a) { return (m16){_mm256_xor_ps(a.lo, _mm256_castsi256_ps(_mm256_set1_epi32(-1))), _mm256_xor_ps(a.hi, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))}; }
+V16_FN m16 m16_not(m16 a) {
+    return (m16){_mm256_xor_ps(a.lo, _mm256_castsi256_ps(_mm256_set1_epi32(-1))),
+                 _mm256_xor_ps(a.hi, _mm256_castsi256_ps(_mm256_set1_epi32(-1)))};
+}
 V16_FN int m16_any(m16 a) { return _mm256_movemask_ps(_mm256_or_ps(a.lo, a.hi)) != 0; }
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { return (v16){_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)}; }
 
@@ -74,5 +91,9 @@ V16_FN w16 w16_add(w16 a, w16 b) { return (w16){_mm256_add_epi32(a.lo, b.lo), _m
 V16_FN w16 w16_sub(w16 a, w16 b) { return (w16){_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)}; }
 V16_FN w16 w16_and(w16 a, w16 b) { return (w16){_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)}; }
 V16_FN w16 w16_or(w16 a, w16 b) { return (w16){_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
-V16_FN w16 w16_shl(w16 a, int n) { return (w16){_mm256_sll_epi32(a.lo, _mm_cvtsi32_si128(n)), _mm256_sll_epi32(a.hi, _mm_cvtsi32_si128(n))}; }
-V16_FN w16 w16_shr(w16 a, int n) { return (w16){_mm256_sra_epi32(a.lo, _mm_cvtsi32_si128(n)), _mm256_sra_epi32(a.hi, _mm_cvtsi32_si128(n))}; }
+V16_FN w16 w16_shl(w16 a, int n) {
+    return (w16){_mm256_sll_epi32(a.lo, _mm_cvtsi32_si128(n)), _mm256_sll_epi32(a.hi, _mm_cvtsi32_si128(n))};
+}
+V16_FN w16 w16_shr(w16 a, int n) {
+    return (w16){_mm256_sra_epi32(a.lo, _mm_cvtsi32_si128(n)), _mm256_sra_epi32(a.hi, _mm_cvtsi32_si128(n))};
+}

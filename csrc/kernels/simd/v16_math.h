@@ -126,8 +126,8 @@ V16_FN v16 v16_tanh(v16 x) {
 /* erf(x), 2 ULP. |x| < 0.9375: x + x q(x^2), poly 2^-30; else 1 - exp(-(|x| + |x| q(|x|))), poly 2^-28; above 3.95 it is 1. */
 V16_FN v16 v16_erf(v16 x) {
     const v16 one = v16_set1(1.0f), a = v16_abs(x), s = v16_mul(x, x);
-    const v16 q = V16_POLY(s, 0x1.06eba8p-3f, -0x1.812742p-2f, 0x1.ce2de6p-4f, -0x1.b80c08p-6f, 0x1.54b154p-8f, -0x1.a98000p-11f,
-                           0x1.5a7084p-14f);
+    const v16 q =
+        V16_POLY(s, 0x1.06eba8p-3f, -0x1.812742p-2f, 0x1.ce2de6p-4f, -0x1.b80c08p-6f, 0x1.54b154p-8f, -0x1.a98000p-11f, 0x1.5a7084p-14f);
     const v16 near = v16_fma(q, x, x);
     const v16 b = v16_min(v16_set1(3.95f), a);
     const v16 t = V16_POLY(b, 0x1.072f90p-3f, 0x1.457f5cp-1f, 0x1.af0d16p-4f, -0x1.76c594p-6f, 0x1.a4c14ap-9f, -0x1.bf89a8p-13f);
@@ -168,7 +168,10 @@ V16_FN v16 v16_pow(v16 x, v16 y) {
  * of 2/pi only the 96 bits from bit k - 1 on matter, the ones above make multiples of 4. (Payne and Hanek.) */
 static inline int32_t v16_quadrant_large(float x, float *r) {
     static const uint32_t two_over_pi[8] = {0, 0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0, 0xdb629599, 0x3c439041, 0xfe5163ab};
-    union { float f; uint32_t u; } in = {x};
+    union {
+        float f;
+        uint32_t u;
+    } in = {x};
     const int32_t exponent = (int32_t)(in.u >> 23 & 0xff);
     if (exponent == 0xff) {
         *r = __builtin_nanf("");

@@ -3,13 +3,15 @@
 
 #include <arm_neon.h>
 
+// clang-format off
 typedef struct { float32x4_t q[4]; } v16;
 typedef struct { int32x4_t q[4]; } w16;
 typedef struct { uint32x4_t q[4]; } m16; /* all bits of a lane set, or none */
+// clang-format on
 
-#define V16_QUADS(TYPE, EXPR)                                                                                                          \
-    TYPE r;                                                                                                                            \
-    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) r.q[i] = (EXPR);                                                               \
+#define V16_QUADS(TYPE, EXPR)                                                                                                              \
+    TYPE r;                                                                                                                                \
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) r.q[i] = (EXPR);                                                                   \
     return r;
 
 V16_FN v16 v16_load(const float *p) { V16_QUADS(v16, vld1q_f32(p + 4 * i)) }

@@ -4,13 +4,15 @@
 #include <math.h>
 #include <string.h>
 
+// clang-format off
 typedef struct { float x[16]; } v16;
 typedef struct { int32_t x[16]; } w16;
 typedef struct { uint8_t x[16]; } m16;
+// clang-format on
 
-#define V16_EACH(TYPE, EXPR)                                                                                                           \
-    TYPE r;                                                                                                                            \
-    for (int i = 0; i < 16; i++) r.x[i] = (EXPR);                                                                                      \
+#define V16_EACH(TYPE, EXPR)                                                                                                               \
+    TYPE r;                                                                                                                                \
+    for (int i = 0; i < 16; i++) r.x[i] = (EXPR);                                                                                          \
     return r;
 
 /* ---- memory: no alignment asked for; the _n forms touch n elements only (0 <= n <= 16) and read zeros beyond */
@@ -63,8 +65,16 @@ V16_FN v16 v16_select(m16 m, v16 a, v16 b) { V16_EACH(v16, m.x[i] ? a.x[i] : b.x
 /* ---- integers and bits. w16_from_v16: the value must be whole and inside int32 */
 V16_FN w16 w16_from_v16(v16 a) { V16_EACH(w16, (int32_t)a.x[i]) }
 V16_FN v16 v16_from_w16(w16 a) { V16_EACH(v16, (float)a.x[i]) }
-V16_FN w16 w16_bits(v16 a) { w16 r; memcpy(&r, &a, sizeof r); return r; }
-V16_FN v16 v16_bits(w16 a) { v16 r; memcpy(&r, &a, sizeof r); return r; }
+V16_FN w16 w16_bits(v16 a) {
+    w16 r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
+V16_FN v16 v16_bits(w16 a) {
+    v16 r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
 V16_FN w16 w16_add(w16 a, w16 b) { V16_EACH(w16, (int32_t)((uint32_t)a.x[i] + (uint32_t)b.x[i])) }
 V16_FN w16 w16_sub(w16 a, w16 b) { V16_EACH(w16, (int32_t)((uint32_t)a.x[i] - (uint32_t)b.x[i])) }
 V16_FN w16 w16_and(w16 a, w16 b) { V16_EACH(w16, a.x[i] & b.x[i]) }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,14 @@ class TensorType:
         return self.shape is not None and all(isinstance(d, int) for d in self.shape)
 
     @property
+    def dims(self) -> tuple[int, ...]:
+        """The shape of a concrete type."""
+        assert self.shape is not None
+        dims = tuple(d for d in self.shape if isinstance(d, int))
+        assert len(dims) == len(self.shape), f"{self} is not concrete"
+        return dims
+
+    @property
     def rank(self) -> int:
         assert self.shape is not None
         return len(self.shape)
@@ -38,8 +47,7 @@ class TensorType:
     @property
     def size(self) -> int:
         """Number of elements; the shape must be concrete."""
-        assert self.is_concrete and self.shape is not None
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.dims)
 
     @property
     def nbytes(self) -> int:
@@ -68,7 +76,7 @@ class Value:
     def shape(self) -> tuple[int, ...]:
         """The concrete shape; planning passes see nothing else."""
         assert self.type is not None and self.type.is_concrete, f"{self.name!r} has no concrete shape"
-        return self.type.shape  # type: ignore[return-value]
+        return self.type.dims
 
     @property
     def dtype(self) -> np.dtype:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,6 +86,7 @@ class Operator:
 
 _registry: dict[tuple[str, str], Operator] = {}
 C = TypeVar("C", bound=type[Operator])
+T = TypeVar("T")
 
 
 def operator(*names: str, domain: str = "") -> Callable[[C], C]:
@@ -122,10 +123,16 @@ def registered() -> dict[tuple[str, str], Operator]:
 # ---- what infer, evaluate and lower share
 
 
+def given(entries: Sequence[T | None], index: int = 0) -> T:
+    """An entry of a node's inputs or outputs (values, types or arrays) that the operator cannot be without."""
+    entry = entries[index]
+    assert entry is not None, f"entry {index} is absent"
+    return entry
+
+
 def known(node: Node, index: int) -> np.ndarray:
     """The elements of an input that has to be known to go on; raises NeedsValue when it is not."""
-    value = node.inputs[index]
-    assert value is not None
+    value = given(node.inputs, index)
     if value.const is None:
         raise NeedsValue(value)
     return value.const
@@ -133,8 +140,11 @@ def known(node: Node, index: int) -> np.ndarray:
 
 def known_ints(node: Node, index: int) -> tuple[int, ...] | None:
     """An optional 1-D integer input, None when absent."""
-    if node.input(index) is None:
-        return None
+    return None if node.input(index) is None else given_ints(node, index)
+
+
+def given_ints(node: Node, index: int) -> tuple[int, ...]:
+    """A 1-D integer input that the operator cannot be without."""
     return tuple(int(i) for i in known(node, index).reshape(-1))
 
 

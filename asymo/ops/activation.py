@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, operator
+from asymo.ops import Example, given, operator
 from asymo.ops.arithmetic import draw
 from asymo.ops.eltwise import Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
@@ -88,7 +88,7 @@ class PRelu(Elementwise):
     """x < 0 ? slope x : x; the slope broadcasts to x."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
         x, slope = operands
@@ -110,7 +110,7 @@ class Clip(Elementwise):
                 node.set_input(index, graph.constant(np.asarray(node.attrs.pop(name), np.float32), name))
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         x, low, high = (*arrays, None, None)[:3]
@@ -133,7 +133,7 @@ class Clip(Elementwise):
             return
         bounds = [(name, node.input(i)) for i, name in ((1, "max"), (2, "min"))]
         used = [(name, lo.input(value)) for name, value in bounds if value is not None]
-        emit_typed_chain(lo, [name for name, _ in used], [lo.input(node.inputs[0]), *(x for _, x in used)], node.outputs[0])
+        emit_typed_chain(lo, [name for name, _ in used], [lo.input(given(node.inputs)), *(x for _, x in used)], given(node.outputs))
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)

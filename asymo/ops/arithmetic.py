@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, operator
+from asymo.ops import Example, given, operator
 from asymo.ops.eltwise import BOOL, Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
 
@@ -152,14 +152,14 @@ class Arithmetic(Elementwise):
         return ROWS[self.name]
 
     def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
-        return BOOL if self.row.to_bool else inputs[0].dtype
+        return BOOL if self.row.to_bool else given(inputs).dtype
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         if self.row.numpy is None or any(a.dtype.kind not in "biuf" for a in arrays):
             return None
         with np.errstate(all="ignore"):
             value = np.asarray(self.row.numpy(*arrays))
-        return [value if self.row.to_bool else value.astype(arrays[0].dtype, copy=False)]
+        return [value if self.row.to_bool else value.astype(given(arrays).dtype, copy=False)]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
         return self.row.build(c, node.attrs, *operands) if self.row.build else None
@@ -212,10 +212,10 @@ class Variadic(Elementwise):
         return c("mul", result, 1.0 / len(operands)) if self.name == "Mean" and len(operands) > 1 else result
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        result = arrays[0]
+        result = given(arrays)
         for array in arrays[1:]:
             result = VARIADIC[self.name][1](result, array)
-        return [(result / len(arrays)).astype(arrays[0].dtype)] if self.name == "Mean" else [np.asarray(result)]
+        return [(result / len(arrays)).astype(given(arrays).dtype)] if self.name == "Mean" else [np.asarray(result)]
 
     def typed(self, node: Node) -> str | None:
         return VARIADIC[self.name][0] if self.name != "Mean" else None
@@ -225,7 +225,7 @@ class Variadic(Elementwise):
             super().lower(node, lo)
         else:
             names = [VARIADIC[self.name][0]] * (len(node.inputs) - 1)
-            emit_typed_chain(lo, names, [lo.input(v) for v in node.inputs], node.outputs[0])
+            emit_typed_chain(lo, names, [lo.input(v) for v in node.inputs], given(node.outputs))
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)
@@ -244,7 +244,7 @@ class Where(Elementwise):
     """condition ? X : Y."""
 
     def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
-        return inputs[1].dtype
+        return given(inputs, 1).dtype
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         return [np.where(*arrays)]

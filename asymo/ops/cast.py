@@ -8,7 +8,7 @@ import numpy as np
 
 from asymo.graph.dtypes import dtype_of
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, operator
+from asymo.ops import Example, given, operator
 from asymo.ops.eltwise import F32, Code, Elementwise, Operand, as_read, emit_typed
 from asymo.plan import opcodes
 from asymo.plan.lower import Lowering
@@ -23,25 +23,25 @@ class Cast(Elementwise):
         return dtype_of(node.attrs["to"])
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(self.result(node, inputs), inputs[0].shape)]
+        return [TensorType(self.result(node, inputs), given(inputs).dims)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         to = self.result(node, [TensorType(a.dtype, a.shape) for a in arrays if a is not None])
-        if to.kind not in "biuf" or arrays[0].dtype.kind not in "biuf" or (to.kind == "f" and to.itemsize < 4):
+        if to.kind not in "biuf" or given(arrays).dtype.kind not in "biuf" or (to.kind == "f" and to.itemsize < 4):
             return None  # small floats saturate by rules of their own
         with np.errstate(invalid="ignore", over="ignore"):
-            return [arrays[0].astype(to)]
+            return [given(arrays).astype(to)]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
-        x, y = node.inputs[0].dtype, node.outputs[0].dtype
+        x, y = given(node.inputs).dtype, given(node.outputs).dtype
         return operands[0] if y == F32 and as_read(x) else None
 
     def is_native(self, node: Node) -> bool:
-        x, y = node.inputs[0].dtype, node.outputs[0].dtype
+        x, y = given(node.inputs).dtype, given(node.outputs).dtype
         return (x == y and is_movable(x)) or opcodes.has_typed("cast", (x,), y)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x, y = node.inputs[0], node.outputs[0]
+        x, y = given(node.inputs), given(node.outputs)
         if x.dtype == y.dtype:
             lo.alias(y, lo.input(x))
         else:
@@ -62,7 +62,7 @@ class CastLike(Cast):
     """Cast to the type of the second input."""
 
     def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
-        return inputs[1].dtype
+        return given(inputs, 1).dtype
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
         return None

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, copy_region, is_movable
 from asymo.plan.strides import dense
@@ -20,25 +20,25 @@ class Concat(Operator):
     """The inputs one after the other along `axis`."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        first = inputs[0]
+        first = given(inputs)
         if "axis" not in node.attrs:
             raise ModelError(f"{node.where}: attribute 'axis' is missing")
         axis = axis_of(node, node.attrs["axis"], first.rank)
         for x in inputs:
             if x.dtype != first.dtype or x.rank != first.rank or any(
-                a != b for i, (a, b) in enumerate(zip(x.shape, first.shape, strict=True)) if i != axis
+                a != b for i, (a, b) in enumerate(zip(x.dims, first.dims, strict=True)) if i != axis
             ):  # fmt: skip
-                raise ModelError(f"{node.where}: {x.dtype}{x.shape} cannot be joined to {first.dtype}{first.shape} along axis {axis}")
-        return [TensorType(first.dtype, (*first.shape[:axis], sum(x.shape[axis] for x in inputs), *first.shape[axis + 1 :]))]
+                raise ModelError(f"{node.where}: {x.dtype}{x.dims} cannot be joined to {first.dtype}{first.dims} along axis {axis}")
+        return [TensorType(first.dtype, (*first.dims[:axis], sum(x.dims[axis] for x in inputs), *first.dims[axis + 1 :]))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         return [np.concatenate(arrays, node.attrs["axis"])]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         axis = node.attrs["axis"] % len(y.shape)
         at, inner = 0, prod(y.shape[axis + 1 :])
         for value in node.inputs:
@@ -80,21 +80,21 @@ class Split(Operator):
         return lengths
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
+        x = given(inputs)
         axis = axis_of(node, node.attrs.get("axis", 0), x.rank)
-        lengths = self._lengths(node, x.shape[axis])
-        return [TensorType(x.dtype, (*x.shape[:axis], n, *x.shape[axis + 1 :])) for n in lengths[: len(node.outputs)]]
+        lengths = self._lengths(node, x.dims[axis])
+        return [TensorType(x.dtype, (*x.dims[:axis], n, *x.dims[axis + 1 :])) for n in lengths[: len(node.outputs)]]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         axis = node.attrs.get("axis", 0)
-        ends = np.cumsum(self._lengths(node, arrays[0].shape[axis]))
-        return [np.ascontiguousarray(a) for a in np.split(arrays[0], ends[:-1], axis)][: len(node.outputs)]
+        ends = np.cumsum(self._lengths(node, given(arrays).shape[axis]))
+        return [np.ascontiguousarray(a) for a in np.split(given(arrays), ends[:-1], axis)][: len(node.outputs)]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x = lo.input(node.inputs[0])
+        x = lo.input(given(node.inputs))
         axis = node.attrs.get("axis", 0) % len(x.shape)
         at, inner = 0, prod(x.shape[axis + 1 :])
         for value, length in zip(node.outputs, self._lengths(node, x.shape[axis]), strict=False):

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, known, known_ints, operator
+from asymo.ops import Example, Operator, given, known, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import fill, is_movable
 
@@ -18,14 +18,14 @@ class Folded(Operator):
     """An operator whose output is known as soon as it can be inferred, so that it is always folded."""
 
     def is_native(self, node: Node) -> bool:
-        return node.outputs[0].dtype.kind != "O"
+        return given(node.outputs).dtype.kind != "O"
 
     def value(self, node: Node) -> np.ndarray:
         """The output."""
         raise NotImplementedError
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        lo.alias(node.outputs[0], lo.const(self.value(node)))
+        lo.alias(given(node.outputs), lo.const(self.value(node)))
 
 
 @operator("Constant")
@@ -71,13 +71,13 @@ class ConstantOfShape(Operator):
         return [TensorType(self._element(node).dtype, shape)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [np.full(tuple(int(d) for d in arrays[0]), self._element(node))]
+        return [np.full(tuple(int(d) for d in given(arrays)), self._element(node))]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.outputs[0].dtype)
+        return is_movable(given(node.outputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        fill(lo, lo.output(node.outputs[0]), self._element(node))
+        fill(lo, lo.output(given(node.outputs)), self._element(node))
 
     def examples(self) -> Iterator[Example]:
         yield Example([np.array([3, 5])], {"value": np.array([2.5], np.float32)}, constant=(0,))
@@ -91,17 +91,17 @@ class ShapeOf(Folded):
     """The shape of X, or a part of it."""
 
     def value(self, node: Node) -> np.ndarray:
-        return self._part(node, node.inputs[0].shape)
+        return self._part(node, given(node.inputs).shape)
 
     @staticmethod
     def _part(node: Node, shape: tuple[int, ...]) -> np.ndarray:
         return np.array(shape[node.attrs.get("start", 0) : node.attrs.get("end", len(shape))], np.int64)
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(np.dtype(np.int64), self._part(node, inputs[0].shape).shape)]
+        return [TensorType(np.dtype(np.int64), self._part(node, given(inputs).dims).shape)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [self._part(node, arrays[0].shape)]
+        return [self._part(node, given(arrays).shape)]
 
     def examples(self) -> Iterator[Example]:
         x = np.zeros((3, 4, 5), np.float32)
@@ -115,13 +115,13 @@ class SizeOf(Folded):
     """The number of elements of X."""
 
     def value(self, node: Node) -> np.ndarray:
-        return np.array(prod(node.inputs[0].shape), np.int64)
+        return np.array(prod(given(node.inputs).shape), np.int64)
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         return [TensorType(np.dtype(np.int64), ())]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [np.array(arrays[0].size, np.int64)]
+        return [np.array(given(arrays).size, np.int64)]
 
     def examples(self) -> Iterator[Example]:
         yield Example([np.zeros((3, 4), np.float32)])

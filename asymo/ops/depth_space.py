@@ -8,7 +8,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, operator
+from asymo.ops import Example, Operator, given, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
@@ -18,11 +18,11 @@ class _Blocks(Operator):
     """Channels and pixels change places in blocks of blocksize x blocksize."""
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def _block(self, node: Node, x: TensorType, fits: bool) -> int:
         if x.rank != 4 or not fits:
-            raise ModelError(f"{node.where}: blocks of {node.attrs['blocksize']} do not fit a tensor of shape {x.shape}")
+            raise ModelError(f"{node.where}: blocks of {node.attrs['blocksize']} do not fit a tensor of shape {x.dims}")
         return int(node.attrs["blocksize"])
 
 
@@ -31,13 +31,13 @@ class DepthToSpace(_Blocks):
     """DCR: channel (i, j, c) goes to pixel (i, j) of channel c; CRD: channel (c, i, j)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, b = inputs[0], node.attrs["blocksize"]
-        self._block(node, x, x.rank == 4 and x.shape[1] % b**2 == 0)
-        n, c, h, w = x.shape
+        x, b = given(inputs), node.attrs["blocksize"]
+        self._block(node, x, x.rank == 4 and x.dims[1] % b**2 == 0)
+        n, c, h, w = x.dims
         return [TensorType(x.dtype, (n, c // b**2, h * b, w * b))]
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x, y, b = lo.input(node.inputs[0]), lo.output(node.outputs[0]), node.attrs["blocksize"]
+        x, y, b = lo.input(given(node.inputs)), lo.output(given(node.outputs)), node.attrs["blocksize"]
         n, c, h, w = x.shape
         crd = node.attrs.get("mode", "DCR") in ("CRD", b"CRD")
         blocked = (n, c // b**2, b, b, h, w) if crd else (n, b, b, c // b**2, h, w)
@@ -57,13 +57,13 @@ class SpaceToDepth(_Blocks):
     """Pixel (i, j) of a block of channel c goes to channel (i, j, c), in mode CRD to channel (c, i, j)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, b = inputs[0], node.attrs["blocksize"]
-        self._block(node, x, x.rank == 4 and x.shape[2] % b == 0 and x.shape[3] % b == 0)
-        n, c, h, w = x.shape
+        x, b = given(inputs), node.attrs["blocksize"]
+        self._block(node, x, x.rank == 4 and x.dims[2] % b == 0 and x.dims[3] % b == 0)
+        n, c, h, w = x.dims
         return [TensorType(x.dtype, (n, c * b**2, h // b, w // b))]
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x, y, b = lo.input(node.inputs[0]), lo.output(node.outputs[0]), node.attrs["blocksize"]
+        x, y, b = lo.input(given(node.inputs)), lo.output(given(node.outputs)), node.attrs["blocksize"]
         n, c, h, w = x.shape
         blocked = (n, c, h // b, b, w // b, b)
         crd = node.attrs.get("mode", "DCR") == "CRD"

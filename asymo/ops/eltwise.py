@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 
 from asymo.graph.ir import Node, TensorType, Value
-from asymo.ops import Example, Operator, broadcast, operator
+from asymo.ops import Example, Operator, broadcast, given, operator
 from asymo.plan import opcodes, strides
 from asymo.plan.lower import Lowering, Tensor
 
@@ -69,10 +69,10 @@ class Elementwise(Operator):
 
     def result(self, node: Node, inputs: list[TensorType | None]) -> np.dtype:
         """Element type of the output."""
-        return inputs[0].dtype
+        return given(inputs).dtype
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(self.result(node, inputs), broadcast(node, *(x.shape for x in inputs if x is not None)))]
+        return [TensorType(self.result(node, inputs), broadcast(node, *(x.dims for x in inputs if x is not None)))]
 
     def is_native(self, node: Node) -> bool:
         return (is_float(node) and expression(node) is not None) or self.typed_operation(node) is not None
@@ -81,19 +81,19 @@ class Elementwise(Operator):
         """`typed`, when the step has it for these very element types."""
         name = self.typed(node)
         ins = tuple(v.dtype for v in node.inputs if v is not None)
-        return name if name and ins and opcodes.has_typed(name, ins, node.outputs[0].dtype) else None
+        return name if name and ins and opcodes.has_typed(name, ins, given(node.outputs).dtype) else None
 
     def lower(self, node: Node, lo: Lowering) -> None:
         if is_float(node) and (found := expression(node)):
             inputs, body, result = found
-            emit_eltwise(lo, inputs, body, [result], [node.outputs[0]])
+            emit_eltwise(lo, inputs, body, [result], [given(node.outputs)])
             return
-        emit_typed(lo, self.typed_operation(node), [lo.input(v) for v in node.inputs if v is not None], lo.output(node.outputs[0]))
+        emit_typed(lo, self.typed_operation(node), [lo.input(v) for v in node.inputs if v is not None], lo.output(given(node.outputs)))
 
 
 def is_float(node: Node) -> bool:
     """Whether the node computes in fp32: its output is fp32, or bool from fp32 inputs."""
-    out = node.outputs[0].dtype
+    out = given(node.outputs).dtype
     ins = [v.dtype for v in node.inputs if v is not None]
     return all(map(as_read, ins)) and (out == F32 or (out == BOOL and F32 in ins))
 
@@ -178,8 +178,8 @@ def emit_typed(lo: Lowering, name: str, inputs: Sequence[Tensor], y: Tensor) -> 
 
 
 def emit_typed_chain(lo: Lowering, names: Sequence[str], inputs: Sequence[Tensor], output: Value) -> None:
-    """Emits output = names[1](names[0](inputs[0], inputs[1]), inputs[2]) and so on."""
-    x = inputs[0]
+    """Emits output = names[1](names[0](given(inputs), given(inputs, 1)), given(inputs, 2)) and so on."""
+    x = given(inputs)
     for i, (name, other) in enumerate(zip(names, inputs[1:], strict=True)):
         last = i == len(names) - 1
         target = lo.output(output) if last else lo.temp(np.broadcast_shapes(x.shape, other.shape), output.dtype)
@@ -202,7 +202,7 @@ class Eltwise(Elementwise):
     """Attributes: code (tuple of instructions), out (the operand that is the output)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(node.attrs.get("dtype", F32), broadcast(node, *(x.shape for x in inputs)))]
+        return [TensorType(node.attrs.get("dtype", F32), broadcast(node, *(x.dims for x in inputs)))]
 
     def examples(self) -> Iterator[Example]:
         return iter(())  # no ONNX node looks like this; tests/test_merge_eltwise.py runs what the pass makes

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, broadcast, known_ints, operator
+from asymo.ops import Example, Operator, broadcast, given, known_ints, operator
 from asymo.plan import strides
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
@@ -20,22 +20,22 @@ class Expand(Operator):
     """X broadcast against a shape."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(inputs[0].dtype, broadcast(node, inputs[0].shape, known_ints(node, 1)))]
+        return [TensorType(given(inputs).dtype, broadcast(node, given(inputs).dims, known_ints(node, 1)))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        shape = broadcast(node, arrays[0].shape, tuple(int(d) for d in arrays[1]))
-        return [np.ascontiguousarray(np.broadcast_to(arrays[0], shape))]
+        shape = broadcast(node, given(arrays).shape, tuple(int(d) for d in given(arrays, 1)))
+        return [np.ascontiguousarray(np.broadcast_to(given(arrays), shape))]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x = lo.input(node.inputs[0])
-        shape = node.outputs[0].shape
+        x = lo.input(given(node.inputs))
+        shape = given(node.outputs).shape
         if prod(shape) == prod(x.shape):
-            lo.alias(node.outputs[0], x)
+            lo.alias(given(node.outputs), x)
             return
-        copy(lo, x, lo.output(node.outputs[0]), shape, strides.broadcast(x.shape, shape), strides.dense(shape))
+        copy(lo, x, lo.output(given(node.outputs)), shape, strides.broadcast(x.shape, shape), strides.dense(shape))
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)
@@ -55,22 +55,22 @@ class Tile(Operator):
         return repeats
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        return [TensorType(x.dtype, tuple(n * r for n, r in zip(x.shape, self._repeats(node, x.rank), strict=True)))]
+        x = given(inputs)
+        return [TensorType(x.dtype, tuple(n * r for n, r in zip(x.dims, self._repeats(node, x.rank), strict=True)))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [np.tile(arrays[0], self._repeats(node, arrays[0].ndim))]
+        return [np.tile(given(arrays), self._repeats(node, given(arrays).ndim))]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x = lo.input(node.inputs[0])
+        x = lo.input(given(node.inputs))
         repeats = self._repeats(node, len(x.shape))
         if prod(repeats) == 1:
-            lo.alias(node.outputs[0], x)
+            lo.alias(given(node.outputs), x)
             return
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         shape = [n for pair in zip(repeats, x.shape, strict=True) for n in pair]
         src = [s for stride in strides.dense(x.shape) for s in (0, stride)]
         copy(lo, x, y, shape, src, strides.dense(shape))

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, axis_of, operator
+from asymo.ops import Example, Operator, axis_of, given, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.opcodes import dtype_code
@@ -22,7 +22,7 @@ class Gather(Operator):
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, index = inputs
         axis = axis_of(node, node.attrs.get("axis", 0), x.rank)
-        return [TensorType(x.dtype, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :]))]
+        return [TensorType(x.dtype, (*x.dims[:axis], *index.dims, *x.dims[axis + 1 :]))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         x, index = arrays
@@ -31,25 +31,25 @@ class Gather(Operator):
         return [np.take(x, index.astype(np.int64), axis)]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype) and node.inputs[1].dtype in (np.int32, np.int64)
+        return is_movable(given(node.inputs).dtype) and given(node.inputs, 1).dtype in (np.int32, np.int64)
 
     def lower(self, node: Node, lo: Lowering) -> None:
         x, index = map(lo.input, node.inputs)
         axis = node.attrs.get("axis", 0) % len(x.shape)
         outer, length, inner = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
         count = prod(index.shape)
-        constant = node.inputs[1].const
+        constant = given(node.inputs, 1).const
         if constant is not None:
             self._check(node, constant, length)
         if constant is not None and count == 1:
             row = x.at(int(constant.item()) % length * inner)
             if outer == 1:
-                lo.alias(node.outputs[0], row)
+                lo.alias(given(node.outputs), row)
             else:
-                y = lo.output(node.outputs[0])
+                y = lo.output(given(node.outputs))
                 copy(lo, row, y, (outer, inner), (length * inner, 1), (inner, 1))
             return
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         if prod(y.shape):
             args = {"outer": outer, "axis": length, "count": count, "inner_bytes": inner * x.dtype.itemsize}
             lo.emit("gather", {**args, "index_type": dtype_code(index.dtype)}, [x, index, y])

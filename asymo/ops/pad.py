@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
@@ -60,34 +60,34 @@ class Pad(Operator):
                 node.set_input(2, graph.constant(np.asarray(value, np.float32), "value"))
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
+        x = given(inputs)
         pads = pads_of(node, x.rank)
-        shape = tuple(n + b + e for n, (b, e) in zip(x.shape, pads, strict=True))
+        shape = tuple(n + b + e for n, (b, e) in zip(x.dims, pads, strict=True))
         if min(shape, default=0) < 0:
-            raise ModelError(f"{node.where}: pads {pads} take more than {x.shape} has")
-        if _mode(node) != "constant" and any(n + min(b, 0) + min(e, 0) <= 0 < m for n, m, (b, e) in zip(x.shape, shape, pads, strict=True)):
-            raise ModelError(f"{node.where}: mode {_mode(node)!r} cannot pad an empty axis of {x.shape}")
+            raise ModelError(f"{node.where}: pads {pads} take more than {x.dims} has")
+        if _mode(node) != "constant" and any(n + min(b, 0) + min(e, 0) <= 0 < m for n, m, (b, e) in zip(x.dims, shape, pads, strict=True)):
+            raise ModelError(f"{node.where}: mode {_mode(node)!r} cannot pad an empty axis of {x.dims}")
         return [TensorType(x.dtype, shape)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        x, pads = arrays[0], pads_of(node, arrays[0].ndim)
+        x, pads = given(arrays), pads_of(node, given(arrays).ndim)
         x = x[tuple(slice(max(-b, 0), n - max(-e, 0)) for n, (b, e) in zip(x.shape, pads, strict=True))]
         widths = [(max(b, 0), max(e, 0)) for b, e in pads]
         if _mode(node) == "constant":
-            value = arrays[2].item() if len(arrays) > 2 and arrays[2] is not None else 0
+            value = given(arrays, 2).item() if len(arrays) > 2 and arrays[2] is not None else 0
             return [np.pad(x, widths, constant_values=value)]
         return [np.pad(x, widths, _mode(node))]  # type: ignore[call-overload]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x = lo.input(node.inputs[0])
+        x = lo.input(given(node.inputs))
         pads = pads_of(node, len(x.shape))
         if not any(b or e for b, e in pads):
-            lo.alias(node.outputs[0], x)
+            lo.alias(given(node.outputs), x)
             return
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         src, dst = dense(x.shape), dense(y.shape)
         if _mode(node) == "constant":
             value = lo.input(node.input(2)) or lo.const(np.zeros(1, x.dtype))

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, NeedsValue, Operator, axis_of, known_ints, operator
+from asymo.ops import Example, NeedsValue, Operator, axis_of, given, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import fill, is_movable
 
@@ -24,17 +24,17 @@ class Renaming(Operator):
         raise NotImplementedError
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        return [TensorType(x.dtype, self.reshaped(node, x.shape))]
+        x = given(inputs)
+        return [TensorType(x.dtype, self.reshaped(node, x.dims))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [arrays[0].reshape(self.reshaped(node, arrays[0].shape))]
+        return [given(arrays).reshape(self.reshaped(node, given(arrays).shape))]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        lo.alias(node.outputs[0], lo.input(node.inputs[0]))
+        lo.alias(given(node.outputs), lo.input(given(node.inputs)))
 
 
 def axes_to_input(node: Node, graph: Graph) -> None:
@@ -162,13 +162,13 @@ class Dropout(Renaming):
         return shape
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        return [x, TensorType(np.dtype(bool), x.shape)][: len(node.outputs)]
+        x = given(inputs)
+        return [x, TensorType(np.dtype(bool), x.dims)][: len(node.outputs)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         if not self.is_native(node):
             return None
-        return [arrays[0], np.ones(arrays[0].shape, bool)][: len(node.outputs)]
+        return [given(arrays), np.ones(given(arrays).shape, bool)][: len(node.outputs)]
 
     def is_native(self, node: Node) -> bool:
         training = node.input(2)
@@ -178,7 +178,7 @@ class Dropout(Renaming):
 
     def lower(self, node: Node, lo: Lowering) -> None:
         if node.outputs[0] is not None:
-            lo.alias(node.outputs[0], lo.input(node.inputs[0]))
+            lo.alias(given(node.outputs), lo.input(given(node.inputs)))
         mask = lo.output(node.output(1))
         if mask is not None:
             fill(lo, mask, np.ones(1, bool))

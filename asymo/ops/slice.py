@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
@@ -41,20 +41,20 @@ class Slice(Operator):
                     node.set_input(index, graph.constant(np.asarray(node.attrs.pop(name), np.int64), name))
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(inputs[0].dtype, tuple(len(r) for r in ranges(node, inputs[0].shape)))]
+        return [TensorType(given(inputs).dtype, tuple(len(r) for r in ranges(node, given(inputs).dims)))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        x = arrays[0]
+        x = given(arrays)
         for axis, kept in enumerate(ranges(node, x.shape)):
             if kept != range(x.shape[axis]):
                 x = x.take(kept, axis)
         return [x]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x = lo.input(node.inputs[0])
+        x = lo.input(given(node.inputs))
         kept = ranges(node, x.shape)
         strides = dense(x.shape)
         first = x.at(sum(r.start * s for r, s in zip(kept, strides, strict=True))) if all(kept) else x
@@ -63,9 +63,9 @@ class Slice(Operator):
         if all(kept) and all(r == range(n) for r, n in zip(kept[outermost + 1 :], x.shape[outermost + 1 :], strict=True)) and (
             prod(lengths) == 1 or kept[outermost].step == 1
         ):  # fmt: skip
-            lo.alias(node.outputs[0], first)
+            lo.alias(given(node.outputs), first)
             return
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         copy(lo, first, y, y.shape, [s * r.step for s, r in zip(strides, kept, strict=True)], dense(y.shape))
 
     def examples(self) -> Iterator[Example]:

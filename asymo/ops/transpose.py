@@ -8,7 +8,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, operator
+from asymo.ops import Example, Operator, given, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
@@ -33,22 +33,22 @@ class Transpose(Operator):
     """Y[i[perm[0]], i[perm[1]], ...] = X[i]."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        return [TensorType(x.dtype, tuple(x.shape[p] for p in permutation(node, x.rank)))]
+        x = given(inputs)
+        return [TensorType(x.dtype, tuple(x.dims[p] for p in permutation(node, x.rank)))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [np.ascontiguousarray(arrays[0].transpose(permutation(node, arrays[0].ndim)))]
+        return [np.ascontiguousarray(given(arrays).transpose(permutation(node, given(arrays).ndim)))]
 
     def is_native(self, node: Node) -> bool:
-        return is_movable(node.inputs[0].dtype)
+        return is_movable(given(node.inputs).dtype)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x = lo.input(node.inputs[0])
+        x = lo.input(given(node.inputs))
         perm = permutation(node, len(x.shape))
         if moves_nothing(perm, x.shape) or 0 in x.shape:
-            lo.alias(node.outputs[0], x)
+            lo.alias(given(node.outputs), x)
             return
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         strides = dense(x.shape)
         copy(lo, x, y, y.shape, [strides[p] for p in perm], dense(y.shape))
 

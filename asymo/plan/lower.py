@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -131,6 +132,12 @@ class Lowering:
 
     # ---- what operators call
 
+    @overload
+    def input(self, value: Value) -> Tensor: ...
+    @overload
+    def input(self, value: None) -> None: ...
+    @overload
+    def input(self, value: Value | None) -> Tensor | None: ...
     def input(self, value: Value | None) -> Tensor | None:
         """The tensor of a node's input; None when the input is absent."""
         if value is None:
@@ -140,6 +147,12 @@ class Lowering:
             self._tensors[value] = self.const(value.const)
         return self._tensors[value]
 
+    @overload
+    def output(self, value: Value) -> Tensor: ...
+    @overload
+    def output(self, value: None) -> None: ...
+    @overload
+    def output(self, value: Value | None) -> Tensor | None: ...
     def output(self, value: Value | None) -> Tensor | None:
         """A new tensor for a node's output; None when nobody asked for the output."""
         if value is None:
@@ -263,7 +276,6 @@ class Lowering:
         claimed: dict[Buffer, int] = {}
         for index, value in enumerate(self.graph.outputs):
             tensor = self.input(value)
-            assert tensor is not None
             nbytes = value.type.nbytes  # type: ignore[union-attr]
             if tensor.buffer.is_writable and tensor.offset_bytes == 0 and tensor.buffer.nbytes == nbytes and tensor.buffer not in claimed:
                 claimed[tensor.buffer] = index

@@ -315,7 +315,9 @@ class InferenceSession:
         extra = [n for n in feed if n not in self._input_names]
         fixed = [n for n in extra if n in self._meta.overridable]
         if fixed:
-            raise InvalidInputError(f"input {fixed[0]!r} has an initialiser and is a constant here; take the initialiser out of the model to feed it")
+            raise InvalidInputError(
+                f"input {fixed[0]!r} has an initialiser and is a constant here; take the initialiser out of the model to feed it"
+            )
         if missing or extra:
             raise InvalidInputError(
                 f"the model's inputs are {', '.join(self._input_names) or 'none'}"

@@ -33,7 +33,9 @@ MODELS = {
     "silero_vad_ifless": Real("silero-vad==6.2.3", "silero_vad_op18_ifless.onnx", "MIT", VAD, fill={"sr": 16000}),
     "ppocr4_det": Real("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_det_infer.onnx", "Apache-2.0", {"x": (1, 3, 480, 640)}, page=True),
     "ppocr4_rec": Real("rapidocr-onnxruntime==1.4.4", "ch_PP-OCRv4_rec_infer.onnx", "Apache-2.0", {"x": (1, 3, 48, 320)}, page=True),
-    "ppocr_cls": Real("rapidocr-onnxruntime==1.4.4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", "Apache-2.0", {"x": (1, 3, 48, 192)}, page=True),
+    "ppocr_cls": Real(
+        "rapidocr-onnxruntime==1.4.4", "ch_ppocr_mobile_v2.0_cls_infer.onnx", "Apache-2.0", {"x": (1, 3, 48, 192)}, page=True
+    ),
     "magika": Real("magika==1.0.3", "standard_v3_3/model.onnx", "Apache-2.0", {"bytes": (1, 2048)}, integers={"bytes": (0, 257)}),
     "dnsmos_sig_bak_ovr": Real(
         "speechmos==0.0.1.1", "dnsmos_models/sig_bak_ovr.onnx", "MIT", {"input_1": (1, 144160)}, uniform={"input_1": (-0.3, 0.3)}

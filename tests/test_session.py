@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +229,20 @@ def test_if_on_a_fed_condition(taken: bool) -> None:
     x = np.float32([1, -4, 9])
     np.testing.assert_allclose(session(x, np.array(taken)), -np.abs(x) if taken else np.sqrt(np.abs(x)), rtol=1e-6)
     assert session.host_ops == {}
+
+
+def test_steady_runs_allocate_their_outputs_only() -> None:
+    data, *_ = dense(np.random.default_rng(8))
+    session = asymo.load(data, threads=2)
+    x = np.ones((2000, 33), np.float32)
+    session(x)
+    session(x)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    y = session(x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert y.nbytes <= peak - before <= y.nbytes + 4096
 
 
 def test_fork_gives_a_clear_answer() -> None:

@@ -94,10 +94,15 @@ def _run(args: argparse.Namespace) -> int:
         if session.host_ops:
             print(f"\nhost steps: {', '.join(f'{n} ({op})' for n, op in session.host_ops.items())}")
         if steps:
-            print("\n" + table(steps, args.form))
+            print("\n" + table([{**s, "node": _short(str(s["node"]))} for s in steps], args.form))
     if args.profile:
         print(f"trace: {session.end_profiling()}", file=sys.stderr)
     return 0
+
+
+def _short(name: str, width: int = 48) -> str:
+    """The name's beginning and end; exporters join all names of what they fused."""
+    return name if len(name) <= width else f"{name[: width // 2 - 2]}...{name[-width // 2 + 1 :]}"
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -116,6 +116,8 @@ class Ncnn:
             suffix = {"float32": "f32", "int32": "i32", "int64": "i64", "bool": "bool"}
             shapes = ",".join(f"[{','.join(map(str, a.shape))}]{suffix[a.dtype.name]}" for a in feeds.values())
             program = Path(sys.executable).parent / "pnnx"
+            if not program.exists():
+                raise RuntimeError("pnnx is not installed, which converts models for ncnn: pip install torch, then pip install pnnx")
             done = subprocess.run([program, link.name, "fp16=0", f"inputshape={shapes}"], cwd=folder, capture_output=True, text=True)
             parameters = Path(folder) / "model.ncnn.param"
             if not parameters.exists():

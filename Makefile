@@ -28,15 +28,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade pip "setuptools>=77" wheel
 
-$(VENV)/.installed: pyproject.toml setup.py | $(BIN)/python
-	$(BIN)/python -m pip install -q -e ".[dev]"
+# The first install builds the core in place; later only what changed is compiled.
+$(VENV)/.built: $(SOURCES) | $(BIN)/python
+	if [ -e $(VENV)/.installed ] && [ ! pyproject.toml -nt $(VENV)/.installed ]; \
+	then $(BIN)/python setup.py -q build_ext --inplace; \
+	else $(BIN)/python -m pip install -q -e ".[dev]" && touch $(VENV)/.installed; fi
 	touch $@
 
-$(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	$(BIN)/python setup.py -q build_ext --inplace
-	touch $@
-
-$(VENV)/.peers: | $(VENV)/.installed
+$(VENV)/.peers: | $(VENV)/.built
 	$(BIN)/python -m pip install -q onnxruntime
 	touch $@
 

@@ -50,8 +50,8 @@ bench: setup $(VENV)/.peers
 	$(BIN)/python -m benchmarks.models.fetch
 	$(BIN)/asymo-bench compare .cache/models/*.onnx --peers onnxruntime --threads 1,2
 
-arm:
-	$(PYTHON) tests/arm/run.py
+arm: setup
+	$(BIN)/python tests/arm/run.py
 
 sanitize: setup
 	$(BIN)/python -m pytest -q -m sanitizer tests

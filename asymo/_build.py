@@ -38,8 +38,8 @@ def isas() -> dict[str, tuple[str, list[str]]]:
     return {name: (arch, flags.split()) for _, name, arch, flags in rows}
 
 
-def libraries() -> list[tuple[str, dict[str, list[str]]]]:
-    """(name, {"sources", "cflags"}) of every static library that this architecture can hold, for setuptools' build_clib."""
+def libraries(machine: str = ARCH) -> list[tuple[str, dict[str, list[str]]]]:
+    """(name, {"sources", "cflags"}) of every static library that an architecture can hold, for setuptools' build_clib."""
     table = isas()
     sources: dict[str, list[str]] = {"base": [], **{name: [] for name in table}}
     for path in sorted((ROOT / "csrc").rglob("*.c")):
@@ -48,7 +48,7 @@ def libraries() -> list[tuple[str, dict[str, list[str]]]]:
     result = []
     for name, files in sources.items():
         arch, flags = table.get(name, ("any", []))
-        if files and arch in ("any", ARCH):
+        if files and arch in ("any", machine):
             result.append((f"asymo_{name}", {"sources": files, "cflags": CFLAGS + flags}))
     return result
 

@@ -10,6 +10,8 @@ import onnx
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from asymo import ops
+
 
 def type_of(name: str, array: np.ndarray) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
@@ -33,6 +35,15 @@ def model(
         [numpy_helper.from_array(v, k) for k, v in constants.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def example_model(name: str, example: ops.Example) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """(model of one node, feeds) of an operator's example."""
+    names = ["" if a is None else f"x{i}" for i, a in enumerate(example.inputs)]
+    arrays = {f"x{i}": np.asarray(a) for i, a in enumerate(example.inputs) if a is not None}
+    constants = {f"x{i}": arrays.pop(f"x{i}") for i in example.constant if f"x{i}" in arrays}
+    outputs = [f"y{i}" for i in range(example.outputs)]
+    return model([node(name, names, outputs, **example.attrs)], arrays, outputs, constants, example.opset), arrays
 
 
 def reference(proto: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from _models import assert_close, model, node, reference
+from _models import assert_close, example_model, model, node, reference
 
 from asymo import _core, ops
 from asymo.runtime.session import InferenceSession, SessionOptions
@@ -16,11 +16,7 @@ ON_HOST = {"MeanVarianceNormalization"}
 
 def build(name: str, example: ops.Example) -> tuple[bytes, dict[str, np.ndarray], list[np.ndarray]]:
     """(model, feeds, answers) of one example."""
-    names = ["" if a is None else f"x{i}" for i, a in enumerate(example.inputs)]
-    arrays = {f"x{i}": np.asarray(a) for i, a in enumerate(example.inputs) if a is not None}
-    constants = {f"x{i}": arrays.pop(f"x{i}") for i in example.constant if f"x{i}" in arrays}
-    outputs = [f"y{i}" for i in range(example.outputs)]
-    proto = model([node(name, names, outputs, **example.attrs)], arrays, outputs, constants, example.opset)
+    proto, arrays = example_model(name, example)
     return proto.SerializeToString(), arrays, reference(proto, arrays)
 
 

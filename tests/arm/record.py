@@ -1,0 +1,258 @@
+"""Records plans with their inputs and outputs in one file, which replay.c runs on another machine.
+
+What is recorded: the examples of every operator, as they are and on floats of any bits, every instruction of the eltwise step on the same,
+small products that meet every tile, and whole models. Each runs here on the portable instruction set, whose packed layout NEON shares,
+and on the best one of this machine; both must give the same bits. Every native segment becomes a case; host steps between them do not.
+The format stands above replay.c.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+
+from _models import example_model, model, node  # noqa: E402
+
+from asymo import _core, ops  # noqa: E402
+from asymo._core import Pool  # noqa: E402
+from asymo.plan.lower import Cache  # noqa: E402
+from asymo.plan.plan import Args, Plan, Port, Ref, Step  # noqa: E402
+from asymo.runtime.session import InferenceSession, SessionOptions  # noqa: E402
+from asymo.runtime.stage import Segment, Tools  # noqa: E402
+from benchmarks.models.build import build as build_model  # noqa: E402
+
+MODELS = ("mobilenet_v3_small", "char_rnn_s1")
+
+Array = np.ndarray
+Feeds = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of a plan."""
+
+    name: str
+    plan: Plan
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+
+
+@dataclass
+class Recording:
+    """The cases, and how many segments had no step at all (constant results, graphs that only pass on)."""
+
+    cases: list[Case] = field(default_factory=list)
+    without_steps: int = 0
+
+    def steps(self) -> Counter[str]:
+        """Recorded steps by kind, those without any included."""
+        counts = Counter(dict.fromkeys(_core.step_kinds(), 0))
+        counts.update(step.kind for case in self.cases for step in case.plan.steps)
+        return counts
+
+    def add(self, name: str, blob: bytes, feeds: Feeds) -> None:
+        """Runs a model on the portable and the best instruction set and keeps the plans of the former. AssertionError when bits differ."""
+        with _selected("portable"), _captured() as segments:
+            expected = _session(blob).run(None, feeds)
+        with _selected(_core.isas()[-1]):
+            _assert_same_bits(name, _session(blob).run(None, feeds), expected)
+        cases = [
+            Case(name if i == 0 else f"{name} segment {i}", *segment)
+            for i, segment in enumerate(segment for segment in segments if segment[0].steps)
+        ]
+        self.without_steps += len(segments) - len(cases)
+        self.cases += cases
+
+    def add_plan(self, name: str, plan: Plan, inputs: tuple[Array, ...]) -> None:
+        """Runs a plan without packed weights on the portable and the best instruction set. AssertionError when bits differ."""
+        with Pool([-1, -1]) as pool:
+            segment = Segment(plan, Tools(pool.workers, pool, Cache(), lambda _: None))
+            with _selected("portable"):
+                outputs = tuple(segment(list(inputs)))
+            with _selected(_core.isas()[-1]):
+                _assert_same_bits(name, segment(list(inputs)), outputs)
+        self.cases.append(Case(name, plan, inputs, outputs))
+
+
+def _assert_same_bits(name: str, got: Iterable[Any], expected: Iterable[Any]) -> None:
+    for a, b in zip(got, expected, strict=True):
+        if isinstance(a, Array):
+            assert _canonical(a).tobytes() == _canonical(b).tobytes(), f"{name}: {_core.isa_name()} differs from portable"
+
+
+def _session(blob: bytes) -> InferenceSession:
+    return InferenceSession(blob, SessionOptions(intra_op_num_threads=2))
+
+
+def _canonical(a: Array) -> Array:
+    """`a` with one NaN for all: its sign and payload belong to the hardware."""
+    return np.where(np.isnan(a), a.dtype.type(np.nan), a) if a.dtype.kind == "f" else a
+
+
+@contextmanager
+def _selected(isa: str) -> Iterator[None]:
+    before = _core.isa_name()
+    _core.select_isa(isa)
+    try:
+        yield
+    finally:
+        _core.select_isa(before)
+
+
+Ran = tuple[Plan, tuple[Array, ...], tuple[Array, ...]]
+
+
+@contextmanager
+def _captured() -> Iterator[list[Ran]]:
+    """Collects (plan, inputs, outputs) of every native segment that sessions run meanwhile."""
+    ran: list[Ran] = []
+    run = Segment.__call__
+
+    def run_and_keep(self: Segment, inputs: list[Array]) -> list[Array]:
+        outputs = run(self, inputs)
+        ran.append((self.plan, tuple(a.copy() for a in inputs), tuple(a.copy() for a in outputs)))
+        return outputs
+
+    with mock.patch.object(Segment, "__call__", run_and_keep):
+        yield ran
+
+
+# ---- what is recorded
+
+
+def bit_patterns(i: int, n: int) -> Array:
+    """n floats spread over all 2^32 bit patterns: every exponent, both signs, NaN and infinities. Another sequence for every i."""
+    multiplier = (2654435761, 2246822519, 3266489917)[i]
+    bits = (np.arange(n, dtype=np.uint64) * multiplier).astype(np.uint32)
+    bits[1:4] = np.array([0x80000000, 0x7F800000, 0xFF800000], np.uint32)[: max(n - 1, 0)]
+    return np.roll(bits, 5 * i).view(np.float32)
+
+
+def on_bit_patterns(example: ops.Example) -> ops.Example | None:
+    """The example with bit patterns as its first input; None when that is a constant or not of fp32."""
+    x = example.inputs[0] if example.inputs else None
+    if x is None or 0 in example.constant or x.dtype != np.float32:
+        return None
+    return replace(example, inputs=[bit_patterns(0, x.size).reshape(x.shape), *example.inputs[1:]])
+
+
+def record_operator(recording: Recording, name: str) -> None:
+    """Every example of an operator, as it is and on bit patterns."""
+    for index, example in enumerate(ops.registered()["", name].examples()):
+        proto, feeds = example_model(name, example)
+        recording.add(f"{name} {index}", proto.SerializeToString(), feeds)
+        wild = on_bit_patterns(example)
+        if wild is not None:
+            proto, feeds = example_model(name, wild)
+            recording.add(f"{name} {index} on bit patterns", proto.SerializeToString(), feeds)
+
+
+def record_instructions(recording: Recording, n: int = 16411) -> None:
+    """Every instruction of the eltwise step and every activation on bit patterns."""
+    number = _core.eltwise_ops()
+    codes = {name: (op, 0, 0) for name, op in number.items() if name not in ("load", "imm", "store", "act")}
+    acts = [name for name in dir(_core.lib) if name.startswith("ASYMO_ACT_") and name not in ("ASYMO_ACT_NONE", "ASYMO_ACT_PRELU")]
+    codes.update({name: (number["act"], getattr(_core.lib, name), 1) for name in acts})
+    for name, (op, kind, is_act) in codes.items():
+        arity = 1 if is_act else _core.lib.asymo_eltwise_op_arity(op)
+        inputs = tuple(bit_patterns(i, n) for i in range(arity))
+        code = [[number["load"], i, i, 0, 0] for i in range(arity)]
+        code += [[op, 0, 0, kind, 0] if is_act else [op, 0, 0, 1, 2], [number["store"], 0, 0, 0, 0]]
+        args: Args = {"rank": 1, "shape": (n,), "n_in": arity, "n_out": 1, "n_code": len(code), "unit_size": 1000}
+        constants = (np.array(code, np.int32), np.array([0.3, 1.7], np.float32), np.ones((arity + 1, 1), np.int64))
+        ports = tuple(Port(f"x{i}", x.dtype, x.shape) for i, x in enumerate(inputs))
+        step = Step("eltwise", args, tuple(Ref(1 + i) for i in range(4 + arity)), name, name)
+        recording.add_plan(f"{name} on bit patterns", Plan((step,), 0, constants, ports, (Port("y", inputs[0].dtype, (n,)),)), inputs)
+
+
+def record_tiles(recording: Recording) -> None:
+    """Products that meet every height of tile, odd depths and widths, with and without bias and activation."""
+    random = np.random.default_rng(6)
+    for m in range(1, 10):
+        for k in (1, 2, 3, 4, 5, 6, 7, 31):
+            for n in (1, 5, 8, 13, 24):
+                a, b, c = (random.standard_normal(s, np.float32) for s in ((m, k), (k, n), (n,)))
+                nodes = [node("Gemm", ["a", "b", "c"], ["x"]), node("Relu", ["x"], ["y"])] if m % 2 else [node("MatMul", ["a", "b"], ["y"])]
+                constants = {"b": b, "c": c} if m % 2 else {"b": b}
+                recording.add(f"{m}x{k}x{n} product", model(nodes, {"a": a}, ["y"], constants).SerializeToString(), {"a": a})
+
+
+def record_model(recording: Recording, name: str) -> None:
+    """A model of the benchmark set on random input."""
+    random = np.random.default_rng(7)
+    with tempfile.TemporaryDirectory() as folder:
+        blob = build_model(name, Path(folder)).read_bytes()
+    feeds: Feeds = {}
+    for port in _session(blob).get_inputs():
+        is_float = port.type == "tensor(float)"
+        feeds[port.name] = random.standard_normal(port.shape, np.float32) if is_float else random.integers(0, 9, port.shape)
+    recording.add(name, blob, feeds)
+
+
+def record_all() -> Recording:
+    """Everything that `make arm` replays."""
+    recording = Recording()
+    for domain, name in sorted(ops.registered()):
+        if domain == "":
+            record_operator(recording, name)
+    record_instructions(recording)
+    record_tiles(recording)
+    for name in MODELS:
+        record_model(recording, name)
+    return recording
+
+
+# ---- the file
+
+
+def layout(isa: str) -> set[tuple[int, int]]:
+    """(nr, kr) of the packed layout of an instruction set, of this architecture or not."""
+    rows = [_core.lib.asymo_gemm_row_at(i) for i in range(_core.lib.asymo_gemm_row_count())]
+    return {(row.nr, row.kr) for row in rows if _core.ffi.string(_core.lib.asymo_isa_name(row.isa)).decode() == isa}
+
+
+def write(cases: Iterable[Case], path: Path) -> None:
+    """Writes the file that replay.c reads."""
+    assert layout("portable") == layout("neon"), "portable and NEON pack weights in different ways: record on another instruction set"
+    ((nr, kr),) = layout("portable")
+    cases = list(cases)
+    out = io.BytesIO()
+
+    def ints(*values: int) -> None:
+        out.write(np.array(values, "<i8").tobytes())
+
+    def block(data: bytes) -> None:
+        ints(len(data))
+        out.write(data + bytes(-len(data) % 8))
+
+    block(b"asymo-plans")
+    ints(nr, kr, len(cases))
+    for case in cases:
+        plan = case.plan
+        block(case.name.encode())
+        ints(plan.arena_bytes, len(plan.steps), len(plan.constants), len(case.inputs), len(case.outputs))
+        for step in plan.steps:
+            block(step.kind.encode())
+            ints(step.serial, step.min_chunk, len(step.operands))
+            block(bytes(_core.ffi.buffer(_core.step_args(step.kind, step.args))))
+            for ref in step.operands:
+                ints(ref.slot, ref.offset_bytes)
+        for array in (*plan.constants, *case.inputs):
+            block(array.tobytes())
+        for array in case.outputs:
+            ints(array.itemsize, array.dtype.kind == "f" and array.itemsize in (4, 8))
+            block(array.tobytes())
+    path.write_bytes(out.getvalue())

@@ -13,7 +13,7 @@ from pathlib import Path
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "asymo/__init__.py").read_text()).group(1)
+(VERSION,) = re.findall(r'__version__ = "(.+)"', (ROOT / "asymo/__init__.py").read_text())
 ARCH = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
 
 CFLAGS = [

@@ -41,7 +41,7 @@ def synthesise(names: tuple[str, ...]) -> np.ndarray:
         for harmonic in range(1, 6):
             wave += np.sin(2 * np.pi * pitch * harmonic * t) / harmonic**1.5 * np.exp(-1.5 * harmonic * t)
     wave *= np.minimum(t / 0.01, 1.0)
-    return (0.5 * wave / np.abs(wave).max()).astype(np.float32).reshape(1, SAMPLES, 1)
+    return np.asarray(0.5 * wave / np.abs(wave).max(), np.float32).reshape(1, SAMPLES, 1)
 
 
 def hear(session: asymo.InferenceSession, audio: np.ndarray) -> dict[str, float]:

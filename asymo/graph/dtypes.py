@@ -57,9 +57,10 @@ def dtype_of(number: int) -> np.dtype:
     try:
         import ml_dtypes
 
-        return np.dtype(getattr(ml_dtypes, name))
+        small: type = getattr(ml_dtypes, name)
     except (ImportError, AttributeError):
         raise ModelError(f"element type {_ROWS[number][0]} needs the package ml_dtypes in a version that has {name}: install it") from None
+    return np.dtype(small)
 
 
 @cache

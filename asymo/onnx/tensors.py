@@ -133,9 +133,9 @@ def to_array(tensor: Any, external: ExternalData, where: str) -> np.ndarray:
         raise ModelError(f"{where} of shape {shape} and type {dtype} needs {expected} bytes, the file holds {len(data)}")
     if bits:
         packed = onnx.TensorProto(dims=shape, data_type=tensor.data_type, raw_data=bytes(data))
-        return onnx.numpy_helper.to_array(packed)
+        return np.asarray(onnx.numpy_helper.to_array(packed))
     if dtype.kind == "b":
-        return (np.frombuffer(data, np.uint8) != 0).reshape(shape)
+        return np.not_equal(np.frombuffer(data, np.uint8).reshape(shape), 0)
     array = np.frombuffer(data, dtype).reshape(shape)
     return array if array.flags.aligned else array.copy()
 
@@ -152,7 +152,7 @@ def _typed(tensor: Any, shape: tuple[int, ...], dtype: np.dtype, where: str) -> 
     if entries != expected:
         raise ModelError(f"{where} of shape {shape} and type {dtype} needs {expected} entries in {field}, the file holds {entries}")
     try:
-        return onnx.numpy_helper.to_array(tensor)
+        return np.asarray(onnx.numpy_helper.to_array(tensor))
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ModelError(f"{where} cannot be read: {error}") from None
 

@@ -130,6 +130,11 @@ def given(entries: Sequence[T | None], index: int = 0) -> T:
     return entry
 
 
+def all_given(entries: Sequence[T | None]) -> list[T]:
+    """The entries of an operator all of whose inputs are always there."""
+    return [given(entries, i) for i in range(len(entries))]
+
+
 def known(node: Node, index: int) -> np.ndarray:
     """The elements of an input that has to be known to go on; raises NeedsValue when it is not."""
     value = given(node.inputs, index)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, given, operator
+from asymo.ops import Example, all_given, given, operator
 from asymo.ops.arithmetic import draw
 from asymo.ops.eltwise import Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
@@ -71,7 +71,7 @@ class Activation(Elementwise):
     """The operators of ROWS."""
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
-        return ROWS[self.name].build(c, node.attrs, operands[0])
+        return ROWS[self.name].build(c, node.attrs, given(operands))
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         return None
@@ -91,7 +91,7 @@ class PRelu(Elementwise):
         return [given(inputs)]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
-        x, slope = operands
+        x, slope = all_given(operands)
         return c("leaky_relu", x, slope) if isinstance(slope, float) else c("select", c("less", x, 0.0), c("mul", x, slope), x)
 
     def examples(self) -> Iterator[Example]:
@@ -113,12 +113,12 @@ class Clip(Elementwise):
         return [given(inputs)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        x, low, high = (*arrays, None, None)[:3]
+        x, low, high = given(arrays), *(*arrays[1:], None, None)[:2]
         x = x if low is None else np.maximum(x, low)
         return [x if high is None else np.minimum(x, high)]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
-        x, low, high = (*operands, None, None)[:3]
+        x, low, high = given(operands), *(*operands[1:], None, None)[:2]
         if isinstance(low, float) and isinstance(high, float):
             return c("clip", x, low, high)
         x = x if low is None else c("max", x, low)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, given, operator
+from asymo.ops import Example, all_given, given, operator
 from asymo.ops.eltwise import BOOL, Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
 
 INTS = (np.int32, np.int64, np.uint8, np.int8)
 NUMBERS = (*INTS, np.float64)
-Build = Callable[..., Operand]
+Build = Callable[..., Operand | None]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def _pow(c: Code, attrs: dict[str, Any], x: Operand, y: Operand) -> Operand:
 def _truncated(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Division; of integers towards zero."""
     if a.dtype.kind == "f":
-        return np.divide(a, b)
-    quotient = np.abs(a) // np.abs(b)
+        return np.asarray(np.divide(a, b))
+    quotient: np.ndarray = np.abs(a) // np.abs(b)
     return np.where((a < 0) != (b < 0), -quotient, quotient).astype(a.dtype) if a.dtype.kind == "i" else quotient
 
 
@@ -127,7 +127,7 @@ ROWS = {
     ),
 }  # fmt: skip
 
-SHAPES = {
+SHAPES: dict[int, list[tuple[tuple[int, ...], ...]]] = {
     1: [((),), ((1,),), ((5,),), ((3, 7, 11),), ((2, 1031),), ((4, 0),)],
     2: [((), ()), ((3, 5), (3, 5)), ((2, 3, 5), (5,)), ((4, 1, 3), (1, 7, 1)), ((7,), (1, 1)), ((2, 33, 17), (1, 33, 1)), ((0, 3), (1, 3))],
     3: [((3, 5),) * 3, ((2, 1, 5), (4, 1), (5,)), ((), (3,), (2, 3))],
@@ -155,7 +155,7 @@ class Arithmetic(Elementwise):
         return BOOL if self.row.to_bool else given(inputs).dtype
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        if self.row.numpy is None or any(a.dtype.kind not in "biuf" for a in arrays):
+        if self.row.numpy is None or any(a.dtype.kind not in "biuf" for a in all_given(arrays)):
             return None
         with np.errstate(all="ignore"):
             value = np.asarray(self.row.numpy(*arrays))
@@ -206,14 +206,14 @@ class Variadic(Elementwise):
     """Sum, Mean, Max and Min of any number of inputs."""
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
-        result = operands[0]
-        for operand in operands[1:]:
+        result, *others = all_given(operands)
+        for operand in others:
             result = c(VARIADIC[self.name][0], result, operand)
         return c("mul", result, 1.0 / len(operands)) if self.name == "Mean" and len(operands) > 1 else result
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        result = given(arrays)
-        for array in arrays[1:]:
+        result, *others = all_given(arrays)
+        for array in others:
             result = VARIADIC[self.name][1](result, array)
         return [(result / len(arrays)).astype(given(arrays).dtype)] if self.name == "Mean" else [np.asarray(result)]
 
@@ -225,7 +225,7 @@ class Variadic(Elementwise):
             super().lower(node, lo)
         else:
             names = [VARIADIC[self.name][0]] * (len(node.inputs) - 1)
-            emit_typed_chain(lo, names, [lo.input(v) for v in node.inputs], given(node.outputs))
+            emit_typed_chain(lo, names, [lo.input(v) for v in all_given(node.inputs)], given(node.outputs))
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)
@@ -247,10 +247,11 @@ class Where(Elementwise):
         return given(inputs, 1).dtype
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [np.where(*arrays)]
+        condition, x, y = all_given(arrays)
+        return [np.where(condition, x, y)]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
-        return c("select", *operands)
+        return c("select", *all_given(operands))
 
     def typed(self, node: Node) -> str | None:
         return "where"

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
+from asymo.ops import Example, Operator, all_given, axis_of, given, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, copy_region, is_movable
 from asymo.plan.strides import dense
@@ -20,19 +20,20 @@ class Concat(Operator):
     """The inputs one after the other along `axis`."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        first = given(inputs)
+        types = all_given(inputs)
+        first = types[0]
         if "axis" not in node.attrs:
             raise ModelError(f"{node.where}: attribute 'axis' is missing")
         axis = axis_of(node, node.attrs["axis"], first.rank)
-        for x in inputs:
+        for x in types:
             if x.dtype != first.dtype or x.rank != first.rank or any(
                 a != b for i, (a, b) in enumerate(zip(x.dims, first.dims, strict=True)) if i != axis
             ):  # fmt: skip
                 raise ModelError(f"{node.where}: {x.dtype}{x.dims} cannot be joined to {first.dtype}{first.dims} along axis {axis}")
-        return [TensorType(first.dtype, (*first.dims[:axis], sum(x.dims[axis] for x in inputs), *first.dims[axis + 1 :]))]
+        return [TensorType(first.dtype, (*first.dims[:axis], sum(x.dims[axis] for x in types), *first.dims[axis + 1 :]))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        return [np.concatenate(arrays, node.attrs["axis"])]
+        return [np.concatenate(all_given(arrays), node.attrs["axis"])]
 
     def is_native(self, node: Node) -> bool:
         return is_movable(given(node.inputs).dtype)
@@ -41,7 +42,7 @@ class Concat(Operator):
         y = lo.output(given(node.outputs))
         axis = node.attrs["axis"] % len(y.shape)
         at, inner = 0, prod(y.shape[axis + 1 :])
-        for value in node.inputs:
+        for value in all_given(node.inputs):
             x = lo.input(value)
             rows, row, pitch = prod(x.shape[:axis]), x.shape[axis] * inner, y.shape[axis] * inner
             if not lo.redirect(value, node, y.at(at * inner), row, row if rows == 1 else pitch):
@@ -50,10 +51,11 @@ class Concat(Operator):
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)
-        for shapes, axis in [
+        cases: list[tuple[list[tuple[int, ...]], int]] = [
             ([(2, 3, 4), (2, 5, 4)], 1), ([(2, 3), (1, 3), (4, 3)], 0), ([(2, 3, 5, 7), (2, 3, 5, 1), (2, 3, 5, 16)], -1),
             ([(3,), (0,), (5,)], 0), ([(2, 4)], 1), ([(1, 65, 33), (1, 70, 33)], 1),
-        ]:  # fmt: skip
+        ]  # fmt: skip
+        for shapes, axis in cases:
             yield Example([rng.standard_normal(s).astype(np.float32) for s in shapes], {"axis": axis})
         for dtype in (np.bool_, np.int64, np.float16):
             yield Example([rng.integers(0, 2, (3, n)).astype(dtype) for n in (2, 5)], {"axis": 1}, constant=(1,))

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, given, known, known_ints, operator
+from asymo.ops import Example, Operator, given, given_ints, known, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import fill, is_movable
 
@@ -39,9 +39,10 @@ class Constant(Folded):
         for name in ("value_string", "value_strings"):
             if name in node.attrs:
                 return np.asarray(node.attrs[name], object)
-        if not isinstance(node.attrs.get("value"), np.ndarray):
+        value = node.attrs.get("value")
+        if not isinstance(value, np.ndarray):
             raise ModelError(f"{node.where}: has no dense value")
-        return node.attrs["value"]
+        return value
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         value = self.value(node)
@@ -65,7 +66,7 @@ class ConstantOfShape(Operator):
         return np.asarray(node.attrs.get("value", np.zeros(1, np.float32))).reshape(1)
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        shape = known_ints(node, 0)
+        shape = given_ints(node, 0)
         if min(shape, default=0) < 0:
             raise ModelError(f"{node.where}: shape {shape} has a negative dimension")
         return [TensorType(self._element(node).dtype, shape)]
@@ -140,7 +141,7 @@ class Range(Folded):
 
     def value(self, node: Node) -> np.ndarray:
         start, delta = known(node, 0).reshape(()), known(node, 2).reshape(())
-        return (start + np.arange(self.count(node)).astype(start.dtype) * delta).astype(start.dtype)
+        return np.asarray(start + np.arange(self.count(node)).astype(start.dtype) * delta, start.dtype)
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         return [TensorType(known(node, 0).dtype, (self.count(node),))]

@@ -16,9 +16,10 @@ from math import prod
 import numpy as np
 
 from asymo.graph.ir import Node, TensorType, Value
-from asymo.ops import Example, Operator, broadcast, given, operator
+from asymo.ops import Example, Operator, all_given, broadcast, given, operator
 from asymo.plan import opcodes, strides
 from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.plan import Args
 
 Operand = int | float
 Instruction = tuple[str | Operand, ...]
@@ -88,7 +89,9 @@ class Elementwise(Operator):
             inputs, body, result = found
             emit_eltwise(lo, inputs, body, [result], [given(node.outputs)])
             return
-        emit_typed(lo, self.typed_operation(node), [lo.input(v) for v in node.inputs if v is not None], lo.output(given(node.outputs)))
+        name = self.typed_operation(node)
+        assert name is not None, f"{node.where}: is_native has not seen this node"
+        emit_typed(lo, name, [lo.input(v) for v in node.inputs if v is not None], lo.output(given(node.outputs)))
 
 
 def is_float(node: Node) -> bool:
@@ -147,7 +150,7 @@ def emit_eltwise(
     outs = [lo.output(v) for v in outputs]
     walk = strides.collapse(shape, *(strides.broadcast(v.shape, shape) for v in inputs), *(strides.dense(shape) for _ in outputs))
     code, immediates = opcodes.encode(len(inputs), body, results)
-    args = {
+    args: Args = {
         "rank": len(walk[0]),
         "shape": walk[0],
         "n_in": len(inputs),
@@ -165,7 +168,7 @@ def emit_typed(lo: Lowering, name: str, inputs: Sequence[Tensor], y: Tensor) -> 
     if prod(y.shape) == 0:
         return
     walk = strides.collapse(y.shape, *(strides.broadcast(x.shape, y.shape) for x in inputs), strides.dense(y.shape))
-    args = {
+    args: Args = {
         "op": opcodes.typed_code(name),
         "rank": len(walk[0]),
         "shape": walk[0],
@@ -202,7 +205,7 @@ class Eltwise(Elementwise):
     """Attributes: code (tuple of instructions), out (the operand that is the output)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(node.attrs.get("dtype", F32), broadcast(node, *(x.dims for x in inputs)))]
+        return [TensorType(node.attrs.get("dtype", F32), broadcast(node, *(x.dims for x in all_given(inputs))))]
 
     def examples(self) -> Iterator[Example]:
         return iter(())  # no ONNX node looks like this; tests/test_merge_eltwise.py runs what the pass makes

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, broadcast, given, known_ints, operator
+from asymo.ops import Example, Operator, broadcast, given, given_ints, operator
 from asymo.plan import strides
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
@@ -20,7 +20,7 @@ class Expand(Operator):
     """X broadcast against a shape."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [TensorType(given(inputs).dtype, broadcast(node, given(inputs).dims, known_ints(node, 1)))]
+        return [TensorType(given(inputs).dtype, broadcast(node, given(inputs).dims, given_ints(node, 1)))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         shape = broadcast(node, given(arrays).shape, tuple(int(d) for d in given(arrays, 1)))
@@ -49,7 +49,7 @@ class Tile(Operator):
     """X repeated along every axis."""
 
     def _repeats(self, node: Node, rank: int) -> tuple[int, ...]:
-        repeats = known_ints(node, 1)
+        repeats = given_ints(node, 1)
         if len(repeats) != rank or min(repeats, default=0) < 0:
             raise ModelError(f"{node.where}: repeats {repeats} do not fit a tensor of rank {rank}")
         return repeats

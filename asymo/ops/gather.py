@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, axis_of, given, operator
+from asymo.ops import Example, Operator, all_given, axis_of, given, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.opcodes import dtype_code
@@ -20,12 +20,12 @@ class Gather(Operator):
     """Y[o, i, j] = X[o, index[i], j]; a negative index counts from the end."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, index = inputs
+        x, index = all_given(inputs)
         axis = axis_of(node, node.attrs.get("axis", 0), x.rank)
         return [TensorType(x.dtype, (*x.dims[:axis], *index.dims, *x.dims[axis + 1 :]))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        x, index = arrays
+        x, index = all_given(arrays)
         axis = node.attrs.get("axis", 0)
         self._check(node, index, x.shape[axis])
         return [np.take(x, index.astype(np.int64), axis)]
@@ -34,7 +34,7 @@ class Gather(Operator):
         return is_movable(given(node.inputs).dtype) and given(node.inputs, 1).dtype in (np.int32, np.int64)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        x, index = map(lo.input, node.inputs)
+        x, index = map(lo.input, all_given(node.inputs))
         axis = node.attrs.get("axis", 0) % len(x.shape)
         outer, length, inner = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
         count = prod(index.shape)

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, given_ints, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
@@ -17,7 +17,7 @@ from asymo.plan.strides import dense
 
 def pads_of(node: Node, rank: int) -> list[tuple[int, int]]:
     """(begin, end) of every axis; negative crops. Raises NeedsValue."""
-    pads, axes = known_ints(node, 1), known_ints(node, 3)
+    pads, axes = given_ints(node, 1), known_ints(node, 3)
     axes = tuple(range(rank)) if axes is None else tuple(axis_of(node, a, rank) for a in axes)
     if len(pads) != 2 * len(axes):
         raise ModelError(f"{node.where}: {len(pads)} pads do not fit {len(axes)} axes")

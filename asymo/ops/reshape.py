@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, NeedsValue, Operator, axis_of, given, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, given_ints, known, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import fill, is_movable
 
@@ -56,7 +56,7 @@ class Reshape(Renaming):
             node.set_input(1, graph.constant(np.asarray(node.attrs.pop("shape"), np.int64), "shape"))
 
     def reshaped(self, node: Node, shape: Shape) -> Shape:
-        wanted = known_ints(node, 1)
+        wanted = given_ints(node, 1)
         dims = list(wanted)
         if not node.attrs.get("allowzero", 0):
             if any(d == 0 and i >= len(shape) for i, d in enumerate(dims)):
@@ -123,7 +123,7 @@ class Unsqueeze(Renaming):
         axes_to_input(node, graph)
 
     def reshaped(self, node: Node, shape: Shape) -> Shape:
-        axes = known_ints(node, 1)
+        axes = given_ints(node, 1)
         rank = len(shape) + len(axes)
         new = {axis_of(node, a, rank) for a in axes}
         if len(new) != len(axes):
@@ -163,7 +163,8 @@ class Dropout(Renaming):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = given(inputs)
-        return [x, TensorType(np.dtype(bool), x.dims)][: len(node.outputs)]
+        types: list[TensorType | None] = [x, TensorType(np.dtype(bool), x.dims)]
+        return types[: len(node.outputs)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
         if not self.is_native(node):
@@ -171,10 +172,8 @@ class Dropout(Renaming):
         return [given(arrays), np.ones(given(arrays).shape, bool)][: len(node.outputs)]
 
     def is_native(self, node: Node) -> bool:
-        training = node.input(2)
-        if training is not None and training.const is None:
-            raise NeedsValue(training)
-        return super().is_native(node) and not (training is not None and training.const.item())
+        training = node.input(2) is not None and known(node, 2).item()
+        return super().is_native(node) and not training
 
     def lower(self, node: Node, lo: Lowering) -> None:
         if node.outputs[0] is not None:

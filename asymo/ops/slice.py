@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, given_ints, known_ints, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, is_movable
 from asymo.plan.strides import dense
@@ -17,7 +17,7 @@ from asymo.plan.strides import dense
 
 def ranges(node: Node, shape: tuple[int, ...]) -> list[range]:
     """The indices that are kept of every axis. Raises NeedsValue."""
-    starts, ends = known_ints(node, 1), known_ints(node, 2)
+    starts, ends = given_ints(node, 1), given_ints(node, 2)
     axes, steps = known_ints(node, 3), known_ints(node, 4)
     axes = tuple(range(len(starts))) if axes is None else axes
     steps = (1,) * len(starts) if steps is None else steps

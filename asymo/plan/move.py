@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.plan import Args
 from asymo.plan.strides import collapse, dense
 
 MAX_RANK = 8
@@ -77,5 +78,5 @@ def fill(lo: Lowering, target: Tensor, pattern: np.ndarray) -> None:
     count = prod(target.shape)
     if count:
         size = target.dtype.itemsize
-        args = {"size_bytes": size, "count": count, "unit_size": max(1, UNIT_BYTES // size)}
+        args: Args = {"size_bytes": size, "count": count, "unit_size": max(1, UNIT_BYTES // size)}
         lo.emit("fill", args, [lo.const(pattern.reshape(1)), target])

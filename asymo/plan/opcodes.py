@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import inf
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from asymo import _core
 
-Instruction = tuple[str | int | float, ...]
+Operand = int | float
+Instruction = tuple[str | Operand, ...]
 
 _NAMES = {
     np.float32: "F32",
@@ -28,7 +29,7 @@ _NAMES = {
 DTYPES = {np.dtype(type): _core.constant(name) for type, name in _NAMES.items()}
 """asymo_dtype of the element types that the core computes with."""
 
-_UNARY_FORMS = {
+_UNARY_FORMS: dict[str, Callable[[float], tuple[str, float, float]]] = {
     "add": lambda p: ("linear", 1.0, p),
     "mul": lambda p: ("linear", p, -0.0),
     "max": lambda p: ("clip", p, inf),
@@ -128,14 +129,15 @@ def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float
             rows.append((ops["load"], where[operand], operand, 0, 0))
         return where[operand]
 
-    for index, (name, *operands) in enumerate(body):
+    for index, (name, *rest) in enumerate(body):
         if n_in + index not in last:
             continue
+        operands = [o for o in rest if not isinstance(o, str)]
         if name in ("add", "mul", "max", "min") and len(operands) == 2 and isinstance(operands[0], float):
             operands.reverse()
         if name in _UNARY_FORMS and isinstance(operands[1], float):
-            name, *parameters = _UNARY_FORMS[name](operands[1])
-            operands = [operands[0], *parameters]
+            name, p, q = _UNARY_FORMS[name](operands[1])
+            operands = [operands[0], p, q]
         if name in ops and name != "act":
             sources = [register(o) for o in operands]
             row = (ops[name], *sources, *(0 for _ in range(3 - len(sources))))
@@ -143,9 +145,8 @@ def encode(n_in: int, body: Sequence[Instruction], results: Sequence[int | float
         else:
             kind = _act(str(name))
             assert kind is not None, f"the eltwise step has no instruction {name!r}"
-            parameters = [*operands[1:], 0.0, 0.0][:2]
             source = register(operands[0])
-            row = (ops["act"], source, kind, constant(*parameters))
+            row = (ops["act"], source, kind, constant(*[*operands[1:], 0.0, 0.0][:2]))
             passing = [source] if isinstance(operands[0], float) else []
         for operand in {o for o in operands if isinstance(o, int) and last[o] == index}:
             free.append(where.pop(operand))

@@ -15,43 +15,54 @@ FLOPS_PER_NS, BYTES_PER_NS = 50.0, 8.0
 
 def work_ns(kind: str, args: Args) -> float:
     """Rough time of a step on one core."""
-    a = args
+
+    def a(name: str) -> float:
+        value = args[name]
+        assert not isinstance(value, tuple)
+        return value
+
+    def size(name: str) -> float:
+        """The product of a tuple; of a shape that is padded to the largest rank, of its first entries."""
+        value = args[name]
+        assert isinstance(value, tuple)
+        return prod(value[: int(a("rank"))] if name == "shape" else value)
+
     match kind:
         case "gemm":
-            return prod(a["batch"]) * 2.0 * a["m"] * a["n"] * a["k"] / FLOPS_PER_NS  # type: ignore[operator,arg-type]
+            return size("batch") * 2.0 * a("m") * a("n") * a("k") / FLOPS_PER_NS
         case "gemm_pack":
-            return prod(a["batch"]) * a["k"] * a["n"] * 8.0 / BYTES_PER_NS  # type: ignore[operator,arg-type]
+            return size("batch") * a("k") * a("n") * 8.0 / BYTES_PER_NS
         case "conv":
-            return 2.0 * a["batch"] * a["groups"] * a["c"] * a["n"] * prod(a["out"]) * prod(a["kernel"]) / FLOPS_PER_NS  # type: ignore[operator,arg-type]
+            return 2.0 * a("batch") * a("groups") * a("c") * a("n") * size("out") * size("kernel") / FLOPS_PER_NS
         case "dwconv":
-            return 2.0 * a["batch"] * a["channels"] * prod(a["out"]) * prod(a["kernel"]) / (FLOPS_PER_NS / 2)  # type: ignore[operator,arg-type]
+            return 2.0 * a("batch") * a("channels") * size("out") * size("kernel") / (FLOPS_PER_NS / 2)
         case "winograd":
-            return 9.0 * a["batch"] * a["c"] * a["n"] * prod(a["out"]) / FLOPS_PER_NS  # type: ignore[operator,arg-type]
+            return 9.0 * a("batch") * a("c") * a("n") * size("out") / FLOPS_PER_NS
         case "pool":
-            return a["batch"] * a["channels"] * prod(a["out"]) * prod(a["kernel"]) / BYTES_PER_NS  # type: ignore[operator,arg-type]
+            return a("batch") * a("channels") * size("out") * size("kernel") / BYTES_PER_NS
         case "eltwise":
-            return prod(a["shape"][: a["rank"]]) * (1.0 + 0.5 * a["n_code"]) / BYTES_PER_NS  # type: ignore[operator,arg-type,index,misc]
+            return size("shape") * (1.0 + 0.5 * a("n_code")) / BYTES_PER_NS
         case "typed":
-            return prod(a["shape"][: a["rank"]]) * 2.0  # type: ignore[arg-type,index,misc]
+            return size("shape") * 2.0
         case "copy":
-            return prod(a["shape"][: a["rank"]]) * 2.0 * a["size_bytes"] / BYTES_PER_NS  # type: ignore[operator,arg-type,index,misc]
+            return size("shape") * 2.0 * a("size_bytes") / BYTES_PER_NS
         case "fill":
-            return a["count"] * a["size_bytes"] / BYTES_PER_NS  # type: ignore[operator,return-value]
+            return a("count") * a("size_bytes") / BYTES_PER_NS
         case "gather":
-            return a["outer"] * a["count"] * (2.0 * a["inner_bytes"] / BYTES_PER_NS + 2.0)  # type: ignore[operator]
+            return a("outer") * a("count") * (2.0 * a("inner_bytes") / BYTES_PER_NS + 2.0)
         case "reduce" | "argreduce":
-            return a["outer"] * a["reduce"] * a["inner"] * 4.0 / BYTES_PER_NS  # type: ignore[operator]
+            return a("outer") * a("reduce") * a("inner") * 4.0 / BYTES_PER_NS
         case "softmax":
-            return a["outer"] * a["reduce"] * a["inner"] * 1.0  # type: ignore[operator]
+            return a("outer") * a("reduce") * a("inner") * 1.0
         case "norm":
-            return a["outer"] * a["groups"] * a["reduce"] * a["inner"] * 12.0 / BYTES_PER_NS  # type: ignore[operator]
+            return a("outer") * a("groups") * a("reduce") * a("inner") * 12.0 / BYTES_PER_NS
         case "lrn":
-            return a["rows"] * a["channels"] * 4.0  # type: ignore[operator]
+            return a("rows") * a("channels") * 4.0
         case "resample":
-            return a["outer"] * a["count"] * a["inner"] * a["taps"] * 4.0 / BYTES_PER_NS  # type: ignore[operator]
+            return a("outer") * a("count") * a("inner") * a("taps") * 4.0 / BYTES_PER_NS
         case "rnn":
-            gates = {0: 1, 1: 4, 2: 3}[a["cell"]]  # type: ignore[index]
-            return 2.0 * gates * a["batch"] * a["hidden"] ** 2 / 16.0  # type: ignore[operator]
+            gates = {0: 1, 1: 4, 2: 3}[int(a("cell"))]
+            return 2.0 * gates * a("batch") * a("hidden") ** 2 / 16.0
     raise AssertionError(f"no estimate for step kind {kind!r}")
 
 

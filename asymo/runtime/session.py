@@ -331,12 +331,12 @@ class InferenceSession:
             array = array.numpy()
         if not isinstance(array, np.ndarray | np.generic | list | tuple | int | float):
             raise InvalidInputError(f"input {name!r} is a {array.__class__.__name__}; give a numpy array of {type.dtype}")
-        array = np.asarray(array) if isinstance(array, np.ndarray | np.generic) else np.asarray(array, type.dtype)
-        if array.dtype != type.dtype:
-            both_text = array.dtype.kind in "OUST" and type.dtype.kind in "OUST"
+        x: np.ndarray = np.asarray(array) if isinstance(array, np.ndarray | np.generic) else np.asarray(array, type.dtype)
+        if x.dtype != type.dtype:
+            both_text = x.dtype.kind in "OUST" and type.dtype.kind in "OUST"
             if not both_text:
-                raise InvalidInputError(f"input {name!r} is {array.dtype}, the model wants {type.dtype}: use .astype({type.dtype.name!r})")
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+                raise InvalidInputError(f"input {name!r} is {x.dtype}, the model wants {type.dtype}: use .astype({type.dtype.name!r})")
+        return x if x.flags.c_contiguous else np.ascontiguousarray(x).reshape(x.shape)
 
     def _check_shape(self, name: str, shape: tuple[int, ...], type: TensorType) -> None:
         declared = type.shape

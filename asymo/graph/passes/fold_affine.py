@@ -56,9 +56,9 @@ def _channels(source: Node) -> int | None:
     assert w is not None
     match source.op:
         case "Conv":
-            return w.shape[0]
+            return int(w.shape[0])
         case "ConvTranspose":
-            return w.shape[1] * source.attrs.get("group", 1)
+            return int(w.shape[1] * source.attrs.get("group", 1))
         case "Gemm":
             channels = w.shape[0 if source.attrs.get("transB", 0) else 1]
             c = source.input(2)
@@ -172,7 +172,7 @@ def _scale(source: Node, w: np.ndarray, k: np.ndarray) -> np.ndarray:
         scaled = wide * (k[:, None] if source.attrs.get("transB", 0) else k)
     else:
         scaled = wide * k.reshape(-1, *(1,) * (w.ndim - 1))
-    return scaled.reshape(w.shape).astype(np.float32)
+    return np.asarray(scaled.reshape(w.shape), np.float32)
 
 
 def ensures(graph: Graph) -> None:

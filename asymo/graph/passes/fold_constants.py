@@ -7,6 +7,7 @@ whose elements share one place in memory. Ensures: no deterministic ConstantOfSh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 import numpy as np
@@ -47,6 +48,7 @@ def _fold(node: Node, cache: Cache) -> bool:
     arrays = [None if v is None else v.const for v in node.inputs]
     if sum(a.nbytes for a in arrays if a is not None) > LIMIT:
         return False
+    results: Sequence[np.ndarray] | None
     if node.op == "ConstantOfShape" and node.domain == "":
         results = _fill(node, arrays[0])
     elif _is_small(node, [v.type if v is not None else None for v in node.inputs]):

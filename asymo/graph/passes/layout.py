@@ -142,8 +142,7 @@ class _Walk:
         if len(perms) == 1:
             return next(iter(perms))
         last = channels_last(rank) if rank > 1 else ()
-        order = lambda p: (p != last, p)  # noqa: E731
-        return min(perms, key=lambda p: (sum(self.cheapest(v, p)[0] for v in full), order(p)))
+        return min(perms, key=lambda p: (sum(self.cheapest(v, p)[0] for v in full), p != last, p))
 
     def visit_channels_last(self, node: Node) -> None:
         perm = channels_last(len(node.outputs[0].shape))  # type: ignore[union-attr]

@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/asymo-bench
 
 test: setup
-	$(BIN)/python -m pytest -q -m "not slow and not models" tests
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not models" tests
 
 test-all: setup $(VENV)/.peers
 	$(BIN)/python -m benchmarks.models.fetch
@@ -54,7 +54,7 @@ arm: setup
 	$(BIN)/python tests/arm/run.py
 
 sanitize: setup
-	$(BIN)/python -m pytest -q -m sanitizer tests
+	tests/sanitize/run.sh $(BIN)/python
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,7 +34,9 @@ def main() -> None:
     sessions = {
         "asymo, 1 worker": asymo.load(model(), threads=1),
         "asymo, all cores": asymo.load(model()),
-        f"onnxruntime {onnxruntime.__version__}, 1 thread": onnxruntime.InferenceSession(model(), options, providers=["CPUExecutionProvider"]),
+        f"onnxruntime {onnxruntime.__version__}, 1 thread": onnxruntime.InferenceSession(
+            model(), options, providers=["CPUExecutionProvider"]
+        ),
     }
     feed = {"x": np.ones((1, 16), np.float32)}
     times: dict[str, list[float]] = {name: [] for name in sessions}

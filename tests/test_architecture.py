@@ -119,6 +119,14 @@ def test_includes(path: Path) -> None:
             assert not re.search(rf"\b{word}", code), f"{path}: a kernel only computes, and this one calls {word}"
 
 
+def test_every_knob_is_read_by_somebody() -> None:
+    text = "".join(p.read_text() for p in python_files() if p.name != "knobs.py")
+    names = re.findall(r"^([A-Z_]+) = Knob\(", (ROOT / "asymo/knobs.py").read_text(), re.M)
+    assert names
+    for name in names:
+        assert f"knobs.{name}.get()" in text, f"{name} does nothing"
+
+
 def test_only_pin_touches_affinity() -> None:
     for path in c_files():
         if "affinity" in re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S):

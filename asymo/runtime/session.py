@@ -28,6 +28,7 @@ from asymo.runtime.profile import Profile
 from asymo.runtime.stage import Env, Stage, Tools, bind
 
 log = logging.getLogger("asymo")
+log.setLevel(str(knobs.LOG.get()).upper())
 
 POLICIES = ("latency",)
 STAGES = 8

@@ -44,6 +44,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	if command -v clang-format >/dev/null; then clang-format --dry-run --Werror $$(find csrc tests benchmarks -name '*.[ch]'); fi
+	$(BIN)/python tests/lint/compilers.py
 	if command -v cppcheck >/dev/null; then tests/lint/cppcheck.sh; fi
 
 bench: setup $(VENV)/.peers

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_session import RELU
 
 from asymo.bench import compare, demo, feeds
 from asymo.bench.measure import measure
 from asymo.bench.report import table
 from asymo.errors import InvalidArgumentError
-from test_session import RELU
 
 
 def bench(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,6 @@
 
 #include <string.h>
 
-int64_t asymo_conv_units(const asymo_conv_args *args);
-int64_t asymo_conv_scratch(const asymo_conv_args *args);
-void asymo_conv_run(const asymo_conv_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 enum { D, H, W }; /* of the triples */
 
 typedef struct {

@@ -16,10 +16,6 @@ typedef struct {
     int64_t src_row, src_col, dst_row, dst_col;
 } matrix;
 
-int64_t asymo_copy_units(const asymo_copy_args *args);
-int64_t asymo_copy_scratch(const asymo_copy_args *args);
-void asymo_copy_run(const asymo_copy_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 static int64_t row_count(const asymo_copy_args *args) { return args->rank > 1 ? asymo_count(args->rank - 1, args->shape) : 1; }
 
 int64_t asymo_copy_units(const asymo_copy_args *args) {

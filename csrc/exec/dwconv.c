@@ -12,10 +12,6 @@
 #include "../kernels/eltwise/act.h"
 #include "step.h"
 
-int64_t asymo_dwconv_units(const asymo_dwconv_args *args);
-int64_t asymo_dwconv_scratch(const asymo_dwconv_args *args);
-void asymo_dwconv_run(const asymo_dwconv_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 int64_t asymo_dwconv_units(const asymo_dwconv_args *args) {
     return args->batch * asymo_ceil_div(args->out[0], args->unit_rows) * asymo_ceil_div(args->channels, args->unit_c);
 }

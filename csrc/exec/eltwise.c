@@ -27,10 +27,6 @@ typedef struct {
     int64_t index[ASYMO_MAX_RANK];
 } state;
 
-int64_t asymo_eltwise_units(const asymo_eltwise_args *args);
-int64_t asymo_eltwise_scratch(const asymo_eltwise_args *args);
-void asymo_eltwise_run(const asymo_eltwise_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 int64_t asymo_eltwise_units(const asymo_eltwise_args *args) {
     return asymo_ceil_div(asymo_count(args->rank, args->shape), args->unit_size);
 }
@@ -181,14 +177,15 @@ static void run_block(state *s, const int32_t *code, const float *imm, asymo_elt
 }
 
 void asymo_eltwise_run(const asymo_eltwise_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
-    static const int64_t no_stride[1] = {0}, one = 1;
+    static const int64_t no_stride[1] = {0};
+    state s = {.args = args, .scratch = worker->scratch};
     asymo_eltwise_args scalar;
     if (args->rank == 0) {
         scalar = *args;
         scalar.rank = 1;
-        scalar.shape[0] = one;
+        scalar.shape[0] = 1;
+        s.args = &scalar;
     }
-    state s = {.args = args->rank == 0 ? &scalar : args, .scratch = worker->scratch};
     const int64_t rank = s.args->rank, *strides = args->rank == 0 ? no_stride : (const int64_t *)op[2];
     int all_contiguous = 1;
     for (int64_t i = 0; i < args->n_in + args->n_out; i++) {

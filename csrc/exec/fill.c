@@ -2,10 +2,6 @@
 
 #include "step.h"
 
-int64_t asymo_fill_units(const asymo_fill_args *args);
-int64_t asymo_fill_scratch(const asymo_fill_args *args);
-void asymo_fill_run(const asymo_fill_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 int64_t asymo_fill_units(const asymo_fill_args *args) { return asymo_ceil_div(args->count, args->unit_size); }
 
 int64_t asymo_fill_scratch(const asymo_fill_args *args) {

@@ -1,10 +1,6 @@
 /* gemm.c: C = act(A B + bias + R) over a batch; the contract is at asymo_gemm_args. */
 #include "gemm_block.h"
 
-int64_t asymo_gemm_units(const asymo_gemm_args *args);
-int64_t asymo_gemm_scratch(const asymo_gemm_args *args);
-void asymo_gemm_run(const asymo_gemm_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 int64_t asymo_gemm_units(const asymo_gemm_args *args) {
     const asymo_gemm_grid grid = asymo_gemm_grid_of(args->m, args->n, args->unit_m, args->unit_n);
     return args->batch[0] * args->batch[1] * args->batch[2] * grid.blocks_m * grid.blocks_n;

@@ -2,10 +2,6 @@
 #include "../kernels/gemm/pack.h"
 #include "step.h"
 
-int64_t asymo_gemm_pack_units(const asymo_gemm_pack_args *args);
-int64_t asymo_gemm_pack_scratch(const asymo_gemm_pack_args *args);
-void asymo_gemm_pack_run(const asymo_gemm_pack_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 static int64_t panel_width(void) { return asymo_gemm_row_for(ASYMO_CORE_ANY)->nr; }
 
 int64_t asymo_gemm_pack_units(const asymo_gemm_pack_args *args) {

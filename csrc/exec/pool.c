@@ -8,10 +8,6 @@
 
 #include "step.h"
 
-int64_t asymo_pool_units(const asymo_pool_args *args);
-int64_t asymo_pool_scratch(const asymo_pool_args *args);
-void asymo_pool_run(const asymo_pool_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 int64_t asymo_pool_units(const asymo_pool_args *args) { return args->out[2] == 0 ? 0 : args->batch * args->out[0] * args->out[1]; }
 
 int64_t asymo_pool_scratch(const asymo_pool_args *args) {

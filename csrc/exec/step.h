@@ -35,3 +35,14 @@ typedef struct {
 static inline void asymo_worker_fault(const asymo_worker *worker) { atomic_store_explicit(worker->fault, 1, memory_order_relaxed); }
 
 enum { ASYMO_ZEROS = 8192 };
+
+#define ASYMO_STEP(KIND)                                                                                                                   \
+    int64_t asymo_##KIND##_units(const asymo_##KIND##_args *args);                                                                         \
+    int64_t asymo_##KIND##_scratch(const asymo_##KIND##_args *args);                                                                       \
+    void asymo_##KIND##_run(const asymo_##KIND##_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
+#define ASYMO_STEP_PHASED(KIND)                                                                                                            \
+    ASYMO_STEP(KIND)                                                                                                                       \
+    int64_t asymo_##KIND##_phases(const asymo_##KIND##_args *args);
+#include "steps.inc"
+#undef ASYMO_STEP
+#undef ASYMO_STEP_PHASED

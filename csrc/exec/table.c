@@ -4,9 +4,6 @@
 
 /* A row's functions take their own argument struct; these shims take void, so that the table has one type. */
 #define ASYMO_STEP(KIND)                                                                                                                   \
-    int64_t asymo_##KIND##_units(const asymo_##KIND##_args *args);                                                                         \
-    int64_t asymo_##KIND##_scratch(const asymo_##KIND##_args *args);                                                                       \
-    void asymo_##KIND##_run(const asymo_##KIND##_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);     \
     static int64_t KIND##_units(const void *args) { return asymo_##KIND##_units(args); }                                                   \
     static int64_t KIND##_scratch(const void *args) { return asymo_##KIND##_scratch(args); }                                               \
     static void KIND##_run(const void *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {                    \
@@ -14,7 +11,6 @@
     }
 #define ASYMO_STEP_PHASED(KIND)                                                                                                            \
     ASYMO_STEP(KIND)                                                                                                                       \
-    int64_t asymo_##KIND##_phases(const asymo_##KIND##_args *args);                                                                        \
     static int64_t KIND##_phases(const void *args) { return asymo_##KIND##_phases(args); }
 #include "steps.inc"
 #undef ASYMO_STEP

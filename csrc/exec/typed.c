@@ -14,10 +14,6 @@ typedef struct {
     int64_t size, inner;
 } view;
 
-int64_t asymo_typed_units(const asymo_typed_args *args);
-int64_t asymo_typed_scratch(const asymo_typed_args *args);
-void asymo_typed_run(const asymo_typed_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 int64_t asymo_typed_units(const asymo_typed_args *args) { return asymo_ceil_div(asymo_count(args->rank, args->shape), args->unit_size); }
 
 int64_t asymo_typed_scratch(const asymo_typed_args *args) {
@@ -53,7 +49,7 @@ void asymo_typed_run(const asymo_typed_args *args, void *const *op, int64_t begi
         int64_t index[ASYMO_MAX_RANK];
         asymo_unravel(rank, shape, first, index);
         n = ASYMO_MIN(ASYMO_MIN((int64_t)TYPED_BLOCK, row - index[rank - 1]), last - first);
-        char *at[MAX_VIEWS], *dense[MAX_VIEWS] = {0};
+        char *at[MAX_VIEWS] = {0}, *dense[MAX_VIEWS] = {0};
         for (int64_t i = 0; i <= n_in; i++) {
             const view *v = &views[i];
             at[i] = v->base + v->size * asymo_offset(rank, index, v->stride);

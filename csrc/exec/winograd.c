@@ -14,10 +14,6 @@
 #include "../kernels/eltwise/act.h"
 #include "gemm_block.h"
 
-int64_t asymo_winograd_units(const asymo_winograd_args *args);
-int64_t asymo_winograd_scratch(const asymo_winograd_args *args);
-void asymo_winograd_run(const asymo_winograd_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
-
 enum { N_BLOCK = 128 }; /* a multiple of every nr */
 
 static int64_t leading(int64_t channels) { return asymo_round_up(channels, 16) + 16; }

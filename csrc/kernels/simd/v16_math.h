@@ -205,7 +205,7 @@ V16_FN w16 v16_quadrant(v16 x, v16 *r) {
         v16_store(rs, *r);
         w16_store(qs, quadrant);
         for (int i = 0; i < 16; i++)
-            if (!(xs[i] <= 0x1p12f && xs[i] >= -0x1p12f)) qs[i] = v16_quadrant_large(xs[i], &rs[i]);
+            if (!(__builtin_fabsf(xs[i]) <= 0x1p12f)) qs[i] = v16_quadrant_large(xs[i], &rs[i]);
         *r = v16_load(rs);
         quadrant = w16_load(qs);
     }

@@ -2,8 +2,10 @@
 
 import os
 import runpy
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from sysconfig import get_platform
 
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -24,7 +26,14 @@ class BuildExt(build_ext):
 
 
 class BuildClib(build_clib):
-    """Compiles a library's files side by side, and only those that are older than a source or header they may depend on."""
+    """Compiles a library's files side by side, and only those that are older than a source or header they may depend on.
+
+    Objects and libraries stay in one folder of the tree, whoever builds (setup.py, pip, an editable install): tests link with them.
+    """
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.build_temp = self.build_clib = str(ROOT / "build" / f"temp.{get_platform()}-{sys.implementation.cache_tag}")
 
     def build_libraries(self, libraries) -> None:
         headers = [p for pattern in ("*.h", "*.inc") for p in (ROOT / "csrc").rglob(pattern)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Operator, operator
+from asymo.ops import Operator, given, operator
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy
 
@@ -15,13 +15,10 @@ class ChannelShuffle(Operator):
     """See the module's docstring."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
-        assert y is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         if 0 in x.shape:
             return
         axis, groups = node.attrs["axis"], node.attrs["groups"]

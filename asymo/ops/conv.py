@@ -26,7 +26,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType, Value
-from asymo.ops import Example, Operator, operator
+from asymo.ops import Example, Operator, given, operator
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.ops.matmul import all_f32
 from asymo.ops.window import arrange, channels, channels_last_strides, per_axis, spatial, text, triple, window
@@ -43,16 +43,13 @@ class _Conv(Operator):
     """Shapes of both forms of Conv."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, w = inputs[:2]
-        assert x is not None
-        assert w is not None
-        assert w.shape is not None
+        x, w = given(inputs), given(inputs, 1)
         dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
-        if len(w.shape) != len(dims) + 2 or w.shape[1] * group != c or w.shape[0] % group:  # type: ignore[operator]
-            raise ModelError(f"{node.where}: weights of shape {w.shape} with group {group} do not fit an input of shape {x.shape}")
+        if len(w.dims) != len(dims) + 2 or w.dims[1] * group != c or w.dims[0] % group:
+            raise ModelError(f"{node.where}: weights of shape {w.dims} with group {group} do not fit an input of shape {x.dims}")
         if len(dims) > 3:
             raise ModelError(f"{node.where}: convolutions over more than 3 spatial axes are not supported, the input has {len(dims)}")
-        return [TensorType(x.dtype, arrange(node, x.shape[0], w.shape[0], window(node, dims, w.shape[2:]).out))]  # type: ignore[arg-type,index]
+        return [TensorType(x.dtype, arrange(node, x.dims[0], w.dims[0], window(node, dims, w.dims[2:]).out))]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)
@@ -98,10 +95,7 @@ class AsymoConv(_Conv):
 
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        x_value, w_value, y_value = node.inputs[0], node.inputs[1], node.outputs[0]
-        assert x_value is not None
-        assert w_value is not None
-        assert y_value is not None
+        x_value, w_value, y_value = given(node.inputs), given(node.inputs, 1), given(node.outputs)
         x, y = lo.input(x_value), lo.output(y_value)
         assert x is not None
         assert y is not None
@@ -152,7 +146,7 @@ class AsymoConv(_Conv):
                 "unit_tiles": winograd_units(tiles, c, n_all, tile, lo.workers), **act_args(node),
             }  # fmt: skip
             assert w_value.const is not None
-            packed = lo.derive(("winograd", tile), [w_value.const], layout.pack_winograd(tile))  # type: ignore[arg-type]
+            packed = lo.derive(("winograd", tile), [w_value.const], layout.pack_winograd(tile))
             lo.emit("winograd", args, [x, packed, *tail])
             return
         n = n_all // group
@@ -174,7 +168,6 @@ class AsymoConv(_Conv):
         if w.const is not None:
             return lo.derive("depthwise", [w.const], layout.pack_depthwise)
         source, target = lo.input(w), lo.temp((taps, channels))
-        assert source is not None
         copy(lo, source, target, (taps, channels), (1, taps), (channels, 1))
         return target
 
@@ -182,11 +175,10 @@ class AsymoConv(_Conv):
 def pack_weights(lo: Lowering, w: Value, groups: int) -> Tensor:
     """W[M, C / groups, kernel...] packed group by group; by steps when it is no constant."""
     if w.const is not None:
-        return lo.derive(("conv", groups), [w.const], layout.pack_conv(groups))  # type: ignore[arg-type]
+        return lo.derive(("conv", groups), [w.const], layout.pack_conv(groups))
     m, c, *kernel = w.shape
     n, taps = m // groups, prod(kernel)
     source, turned = lo.input(w), lo.temp((m, taps * c))
-    assert source is not None
     copy(lo, source, turned, (m, taps, c), (c * taps, 1, taps), (taps * c, c, 1))
     return pack_steps(lo, turned, taps * c, n, 1, taps * c, groups, n * taps * c)
 
@@ -226,18 +218,14 @@ class _ConvTranspose(Operator):
     """Shapes of both forms of ConvTranspose."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, w = inputs[:2]
-        assert x is not None
-        assert x.shape is not None
-        assert w is not None
-        assert w.shape is not None
+        x, w = given(inputs), given(inputs, 1)
         dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
-        if len(w.shape) != len(dims) + 2 or w.shape[0] != c or c % group:
-            raise ModelError(f"{node.where}: weights of shape {w.shape} with group {group} do not fit an input of shape {x.shape}")
+        if len(w.dims) != len(dims) + 2 or w.dims[0] != c or c % group:
+            raise ModelError(f"{node.where}: weights of shape {w.dims} with group {group} do not fit an input of shape {x.dims}")
         if len(dims) > 3:
             raise ModelError(f"{node.where}: convolutions over more than 3 spatial axes are not supported, the input has {len(dims)}")
-        out = transposed_geometry(node, dims, w.shape[2:])[1]  # type: ignore[arg-type]
-        return [TensorType(x.dtype, arrange(node, x.shape[0], w.shape[1] * group, out))]  # type: ignore[arg-type,operator]
+        out = transposed_geometry(node, dims, w.dims[2:])[1]
+        return [TensorType(x.dtype, arrange(node, x.dims[0], w.dims[1] * group, out))]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)
@@ -276,10 +264,7 @@ class AsymoConvTranspose(_ConvTranspose):
 
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        x_value, w_value, y_value = node.inputs[0], node.inputs[1], node.outputs[0]
-        assert x_value is not None
-        assert w_value is not None
-        assert y_value is not None
+        x_value, w_value, y_value = given(node.inputs), given(node.inputs, 1), given(node.outputs)
         x, y = lo.input(x_value), lo.output(y_value)
         assert x is not None
         assert y is not None
@@ -335,7 +320,6 @@ class AsymoConvTranspose(_ConvTranspose):
 
             return lo.derive(("transposed", group, tuple(taps)), [w.const], make)
         source, turned = lo.input(w), lo.temp((group, k, n))
-        assert source is not None
         strides = dense_strides(kernel)
         size = prod(kernel)
         at = sum(t[0] * s for t, s in zip(taps, strides, strict=True))

@@ -16,7 +16,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, broadcast, operator
+from asymo.ops import Example, Operator, all_given, broadcast, given, operator
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
@@ -55,14 +55,12 @@ class MatMul(Operator):
     """ONNX MatMul; the planner rewrites it as asymo::MatMul."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        a, b = inputs
-        assert a is not None
-        assert b is not None
-        return [TensorType(a.dtype, product_shape(node, a.shape, b.shape))]  # type: ignore[arg-type]
+        a, b = all_given(inputs)
+        return [TensorType(a.dtype, product_shape(node, a.dims, b.dims))]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        a, b = arrays
-        return [np.matmul(a, b).astype(a.dtype)]  # type: ignore[arg-type, union-attr] # numpy widens bfloat16
+        a, b = all_given(arrays)
+        return [np.matmul(a, b).astype(a.dtype)]  # numpy widens bfloat16
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)
@@ -95,16 +93,15 @@ class Gemm(Operator):
     """ONNX Gemm; the planner rewrites it as asymo::MatMul (and a Mul and an Add where alpha, beta and C do not fit in)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        a, b = inputs[:2]
-        assert a is not None
-        assert b is not None
+        a, b = given(inputs), given(inputs, 1)
         if a.rank != 2 or b.rank != 2:
-            raise ModelError(f"{node.where}: A and B must be matrices, not shapes {a.shape} and {b.shape}")
-        sa: Ints = a.shape[::-1] if node.attrs.get("transA") else a.shape  # type: ignore[index,assignment]
-        sb: Ints = b.shape[::-1] if node.attrs.get("transB") else b.shape  # type: ignore[index,assignment]
+            raise ModelError(f"{node.where}: A and B must be matrices, not shapes {a.dims} and {b.dims}")
+        sa: Ints = a.dims[::-1] if node.attrs.get("transA") else a.dims
+        sb: Ints = b.dims[::-1] if node.attrs.get("transB") else b.dims
         shape = product_shape(node, sa, sb)
-        if len(inputs) > 2 and inputs[2] is not None and broadcast(node, shape, inputs[2].shape) != shape:  # type: ignore[arg-type]
-            raise ModelError(f"{node.where}: C of shape {inputs[2].shape} does not broadcast to {shape}")
+        c = inputs[2] if len(inputs) > 2 else None
+        if c is not None and broadcast(node, shape, c.dims) != shape:
+            raise ModelError(f"{node.where}: C of shape {c.dims} does not broadcast to {shape}")
         return [TensorType(a.dtype, shape)]
 
     def is_native(self, node: Node) -> bool:
@@ -133,23 +130,16 @@ class AsymoMatMul(Operator):
     """See the module's docstring."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        a, b = inputs[:2]
-        assert a is not None
-        assert b is not None
-        y = product_shape(node, permuted(a.shape, node.attrs.get("a_perm")), logical_b(node, b.shape))  # type: ignore[arg-type]
+        a, b = given(inputs), given(inputs, 1)
+        y = product_shape(node, permuted(a.dims, node.attrs.get("a_perm")), logical_b(node, b.dims))
         return [TensorType(a.dtype, permuted(y, node.attrs.get("y_perm")))]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        a_value, b_value = node.inputs[:2]
-        assert a_value is not None
-        assert b_value is not None
-        assert node.outputs[0] is not None
-        a, y = lo.input(a_value), lo.output(node.outputs[0])
-        assert a is not None
-        assert y is not None
+        a_value, b_value = given(node.inputs), given(node.inputs, 1)
+        a, y = lo.input(a_value), lo.output(given(node.outputs))
         if 0 in y.shape:
             return
         a_perm, y_perm = node.attrs.get("a_perm"), node.attrs.get("y_perm")
@@ -200,8 +190,7 @@ class AsymoMatMul(Operator):
             lo.emit("gemm", args, [a.at(at[0]), packed.at(at[1]), bias, residual and residual.at(at[2]), slope, y.at(at[2])])
 
     def _pack(self, node: Node, lo: Lowering, own: Ints, k: int, n: int, tb: Ints, size: int) -> Tensor:
-        value = node.inputs[1]
-        assert value is not None
+        value = given(node.inputs, 1)
         if value.const is not None:
             b_perm, trans = node.attrs.get("b_perm"), bool(node.attrs.get("trans_b"))
 
@@ -213,7 +202,6 @@ class AsymoMatMul(Operator):
             return lo.derive(("matmul", tuple(b_perm or ()), trans), [value.const], make)
         source = lo.input(value)
         packed = lo.temp((prod(own) * size,))
-        assert source is not None
         dims = merge_dims([(d, t, s * size) for d, t, s in zip(own, tb[:-2], dense(own), strict=True)])
         head, tail = dims[:-3], [(1, 0, 0)] * (3 - len(dims[-3:])) + dims[-3:]
         args: Args = {

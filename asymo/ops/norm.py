@@ -16,7 +16,7 @@ import numpy as np
 from asymo.errors import ModelError
 from asymo.graph.build import before, ints, scalar
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, operator
+from asymo.ops import Example, Operator, axis_of, given, operator
 from asymo.ops.matmul import F32, all_f32
 from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
@@ -35,25 +35,20 @@ class _RowNorm(Operator):
     rms = 0
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
-        assert x.shape is not None
-        axis, *_ = rows_of(node, x.shape)  # type: ignore[arg-type]
-        stash = TensorType(F32, (*x.shape[:axis], *(1 for _ in x.shape[axis:])))
+        x = given(inputs)
+        axis, *_ = rows_of(node, x.dims)
+        stash = TensorType(F32, (*x.dims[:axis], *(1 for _ in x.dims[axis:])))
         types: list[TensorType | None] = [x, stash, stash]
         return types[: max(len(node.outputs), 1)]
 
     def is_native(self, node: Node) -> bool:
-        x = node.inputs[0]
-        assert x is not None
+        x = given(node.inputs)
         axis, _, size = rows_of(node, x.shape)
         fits = all(v is None or (prod(v.shape) == size and trimmed(v.shape) == trimmed(x.shape[axis:])) for v in node.inputs[1:])
         return all_f32(node) and fits and int(node.attrs.get("stash_type", 1)) == 1
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         mean, deviation = lo.output(node.output(1)), lo.output(node.output(2))
         _, outer, size = rows_of(node, x.shape)
         if outer * size == 0:
@@ -105,16 +100,14 @@ class GroupNormalization(Operator):
             node.attrs["param_per_group"] = 1
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
-        assert x.shape is not None
+        x = given(inputs)
         groups = node.attrs.get("num_groups", 1)
-        if x.rank < 2 or x.shape[1] % groups:  # type: ignore[operator]
-            raise ModelError(f"{node.where}: an input of shape {x.shape} has no channels that split into {groups} groups")
+        if x.rank < 2 or x.dims[1] % groups:
+            raise ModelError(f"{node.where}: an input of shape {x.dims} has no channels that split into {groups} groups")
         return [x]
 
     def is_native(self, node: Node) -> bool:
-        return all_f32(node) and int(node.attrs.get("stash_type", 1)) == 1 and len(node.inputs[0].shape) > 2  # type: ignore[union-attr]
+        return all_f32(node) and int(node.attrs.get("stash_type", 1)) == 1 and len(given(node.inputs).shape) > 2
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(10)
@@ -133,13 +126,11 @@ class AsymoGroupNorm(Operator):
     """inputs X, scale (C,), bias (C,); attrs channels_last, groups (C: InstanceNormalization), epsilon."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         if 0 in x.shape:
             return
         batch, *dims, channels = x.shape
@@ -156,10 +147,10 @@ class LRN(Operator):
     """Channels first; the planner rewrites it as asymo::LRN."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def is_native(self, node: Node) -> bool:
-        return all_f32(node) and len(node.inputs[0].shape) > 2  # type: ignore[union-attr]
+        return all_f32(node) and len(given(node.inputs).shape) > 2
 
     def examples(self) -> Iterator[Example]:  # batch = channels: onnx.reference fills no more channels than there are images
         rng = np.random.default_rng(11)
@@ -174,13 +165,11 @@ class AsymoLRN(Operator):
     """ONNX's LRN with the attribute channels_last."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         if 0 in x.shape:
             return
         rows, channels = prod(x.shape[:-1]), x.shape[-1]
@@ -198,12 +187,13 @@ class BatchNormalization(Operator):
     """Inference only; the planner folds it into a convolution or rewrites it as Mul and Add."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, mean = inputs[0], inputs[3]
-        return [x, mean, mean][: max(len(node.outputs), 1)]
+        x, mean = given(inputs), given(inputs, 3)
+        types: list[TensorType | None] = [x, mean, mean]
+        return types[: max(len(node.outputs), 1)]
 
     def is_native(self, node: Node) -> bool:
         training = node.attrs.get("training_mode", 0) or len(node.outputs) > 1
-        return all_f32(node) and not training and node.attrs.get("spatial", 1) == 1 and len(node.inputs[0].shape) > 1  # type: ignore[union-attr]
+        return all_f32(node) and not training and node.attrs.get("spatial", 1) == 1 and len(given(node.inputs).shape) > 1
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(12)
@@ -220,7 +210,7 @@ class MeanVarianceNormalization(Operator):
     """(X - mean) / (deviation + 1e-9), rewritten by ONNX's own definition."""
 
     def from_onnx(self, node: Node, graph: Graph) -> None:
-        x = node.inputs[0]
+        x = given(node.inputs)
         axes = ints(graph, node.attrs.get("axes", [0, 2, 3]), "axes")
         mean = before(graph, node, "ReduceMean", [x, axes], {"keepdims": 1})
         centred = before(graph, node, "Sub", [x, mean])
@@ -230,7 +220,7 @@ class MeanVarianceNormalization(Operator):
         node.set_inputs([centred, deviation])
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(13)
@@ -243,7 +233,7 @@ class LpNormalization(Operator):
     """X / norm along an axis, 0 where the norm is 0; rewritten as a reduction and a division."""
 
     def from_onnx(self, node: Node, graph: Graph) -> None:
-        x = node.inputs[0]
+        x = given(node.inputs)
         kind = "ReduceL1" if int(node.attrs.get("p", 2)) == 1 else "ReduceL2"
         norm = before(graph, node, kind, [x, ints(graph, [int(node.attrs.get("axis", -1))], "axes")], {"keepdims": 1})
         positive = before(graph, node, "Max", [norm, scalar(graph, float(np.finfo(np.float32).tiny))])
@@ -251,7 +241,7 @@ class LpNormalization(Operator):
         node.set_inputs([x, positive])
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [inputs[0]]
+        return [given(inputs)]
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(14)

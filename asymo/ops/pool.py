@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from asymo.graph.ir import Node, TensorType
-from asymo.ops import Example, Operator, operator
+from asymo.ops import Example, Operator, given, operator
 from asymo.ops.matmul import F32, all_f32
 from asymo.ops.window import arrange, channels, channels_last_strides, spatial, triple, window
 from asymo.plan.lower import Lowering
@@ -28,12 +28,10 @@ class _Pool(Operator):
     """Shapes of pooling."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
-        assert x.shape is not None
+        x = given(inputs)
         dims = spatial(node, x)
         win = window(node, dims, tuple(node.attrs["kernel_shape"]))
-        shape = arrange(node, x.shape[0], channels(node, x), win.out)  # type: ignore[arg-type]
+        shape = arrange(node, x.dims[0], channels(node, x), win.out)
         types: list[TensorType | None] = [TensorType(x.dtype, shape), TensorType(np.dtype(np.int64), shape)]
         return types[: max(len(node.outputs), 1)]
 
@@ -79,13 +77,12 @@ class GlobalPool(Operator):
     """Pools over all spatial axes; the planner rewrites them as reductions (GlobalLpPool with p > 2: asymo::Pool)."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
+        x = given(inputs)
         dims = spatial(node, x)
-        return [TensorType(x.dtype, arrange(node, x.shape[0], channels(node, x), (1,) * len(dims)))]  # type: ignore[arg-type,index]
+        return [TensorType(x.dtype, arrange(node, x.dims[0], channels(node, x), (1,) * len(dims)))]
 
     def is_native(self, node: Node) -> bool:
-        fits = self.name != "GlobalLpPool" or node.attrs.get("p", 2) in (1, 2) or len(node.inputs[0].shape) <= 5  # type: ignore[union-attr]
+        fits = self.name != "GlobalLpPool" or node.attrs.get("p", 2) in (1, 2) or len(given(node.inputs).shape) <= 5
         return all_f32(node) and fits
 
     def examples(self) -> Iterator[Example]:
@@ -104,8 +101,7 @@ class AsymoPool(_Pool):
 
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        assert node.outputs[0] is not None
-        x, y, indices = lo.input(node.inputs[0]), lo.output(node.outputs[0]), lo.output(node.output(1))
+        x, y, indices = lo.input(given(node.inputs)), lo.output(given(node.outputs)), lo.output(node.output(1))
         assert x is not None
         assert y is not None
         assert x.dtype == F32

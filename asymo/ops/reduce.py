@@ -5,14 +5,14 @@ X is [outer, reduce, inner] around one block of reduced axes; several blocks are
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 
 import numpy as np
 
 from asymo.graph.build import ints
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, known_ints, operator
+from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
 from asymo.ops.matmul import F32, all_f32
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.plan import Args
@@ -37,7 +37,7 @@ KINDS = {
     "ReduceLogSumExp": ((LOG_SUM_EXP, LOG_SUM_EXP, LOG_SUM_EXP), -np.inf),
 }
 
-EVALUATE = {"ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceProd": np.prod}
+EVALUATE: dict[str, Callable[..., np.ndarray]] = {"ReduceSum": np.sum, "ReduceMax": np.max, "ReduceMin": np.min, "ReduceProd": np.prod}
 
 
 def axes_of(node: Node, rank: int) -> Ints:
@@ -75,28 +75,22 @@ class Reduce(Operator):
             node.set_input(1, ints(graph, node.attrs.pop("axes"), "axes"))
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
-        assert x.shape is not None
-        shape = without(x.shape, axes_of(node, x.rank), bool(node.attrs.get("keepdims", 1)))  # type: ignore[arg-type]
+        x = given(inputs)
+        shape = without(x.dims, axes_of(node, x.rank), bool(node.attrs.get("keepdims", 1)))
         return [TensorType(x.dtype, shape)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:
-        x = arrays[0]
-        assert x is not None
+        x = given(arrays)
         if self.name not in EVALUATE or x.size == 0 or x.dtype.kind not in "iu":
             return None
-        reduced = EVALUATE[self.name](x, axis=axes_of(node, x.ndim), keepdims=bool(node.attrs.get("keepdims", 1)))  # type: ignore[operator]
+        reduced = EVALUATE[self.name](x, axis=axes_of(node, x.ndim), keepdims=bool(node.attrs.get("keepdims", 1)))
         return [np.asarray(reduced, x.dtype)]
 
     def is_native(self, node: Node) -> bool:
         return node.inputs[0] is not None and node.inputs[0].dtype == F32
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
-        assert y is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         if 0 in y.shape:
             return
         kinds, nothing = KINDS[self.name]
@@ -156,21 +150,16 @@ class ArgReduce(Operator):
     """Index of the largest or smallest element along an axis."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
-        assert x.shape is not None
+        x = given(inputs)
         axis = axis_of(node, int(node.attrs.get("axis", 0)), x.rank)
-        shape = without(x.shape, (axis,), bool(node.attrs.get("keepdims", 1)))  # type: ignore[arg-type]
+        shape = without(x.dims, (axis,), bool(node.attrs.get("keepdims", 1)))
         return [TensorType(np.dtype(np.int64), shape)]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
-        assert y is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         if 0 in y.shape:
             return
         axis = axis_of(node, int(node.attrs.get("axis", 0)), len(x.shape))

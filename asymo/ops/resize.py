@@ -17,7 +17,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, known, operator
+from asymo.ops import Example, Operator, axis_of, given, known, operator
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
 from asymo.plan.lower import Lowering
@@ -181,14 +181,12 @@ class Resize(Operator):
             scales = graph.constant(np.asarray(node.attrs.pop("scales"), np.float32), "scales")
         node.op = "Resize"
         node.attrs.update(coordinate_transformation_mode="asymmetric", nearest_mode="floor")
-        node.set_inputs([node.inputs[0], None, scales])
+        node.set_inputs([given(node.inputs), None, scales])
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
-        assert x.shape is not None
-        shape = list(x.shape)
-        for axis in axes_of(node, tuple(shape)):  # type: ignore[arg-type]
+        x = given(inputs)
+        shape = list(x.dims)
+        for axis in axes_of(node, tuple(shape)):
             shape[axis.axis] = axis.out
         return [TensorType(x.dtype, tuple(shape))]
 
@@ -229,20 +227,14 @@ class Resample(Operator):
     """See the module's docstring."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, index = inputs[:2]
-        assert x is not None
-        assert x.shape is not None
-        assert index is not None
-        assert index.shape is not None
+        x, index = given(inputs), given(inputs, 1)
         axis = node.attrs["axis"]
-        return [TensorType(x.dtype, (*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]))]
+        return [TensorType(x.dtype, (*x.dims[:axis], index.dims[0], *x.dims[axis + 1 :]))]
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.outputs[0] is not None
         x, index, weights = (lo.input(node.input(i)) for i in range(3))
-        y = lo.output(node.outputs[0])
+        y = lo.output(given(node.outputs))
         assert x is not None
-        assert y is not None
         assert index is not None
         if 0 in y.shape:
             return

@@ -12,7 +12,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType, Value
-from asymo.ops import Example, Operator, operator
+from asymo.ops import Example, Operator, given, operator
 from asymo.ops.epilogue import ACTS
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
@@ -74,27 +74,21 @@ class Recurrent(Operator):
     """inputs X, W, R, B, sequence_lens, initial_h, (LSTM) initial_c, P; outputs Y, Y_h, (LSTM) Y_c."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, w, r = inputs[:3]
-        assert x is not None
-        assert x.shape is not None
-        assert w is not None
-        assert w.shape is not None
-        assert r is not None
-        assert r.shape is not None
+        x, w, r = given(inputs), given(inputs, 1), given(inputs, 2)
         directions, gates = directions_of(node), GATES[self.name]
         if x.rank != 3 or w.rank != 3 or r.rank != 3:
-            raise ModelError(f"{node.where}: X, W and R must have 3 axes, not shapes {x.shape}, {w.shape}, {r.shape}")
-        hidden = int(r.shape[2])  # type: ignore[arg-type]
-        if w.shape != (directions, gates * hidden, x.shape[2]) or r.shape != (directions, gates * hidden, hidden):
+            raise ModelError(f"{node.where}: X, W and R must have 3 axes, not shapes {x.dims}, {w.dims}, {r.dims}")
+        hidden = r.dims[2]
+        if w.dims != (directions, gates * hidden, x.dims[2]) or r.dims != (directions, gates * hidden, hidden):
             raise ModelError(
-                f"{node.where}: W of shape {w.shape} and R of shape {r.shape} do not fit {directions} direction(s), X of shape {x.shape} "
+                f"{node.where}: W of shape {w.dims} and R of shape {r.dims} do not fit {directions} direction(s), X of shape {x.dims} "
                 f"and hidden size {hidden}"
             )
         if node.attrs.get("layout", 0):
-            batch, seq = x.shape[:2]
+            batch, seq = x.dims[:2]
             y, state = TensorType(x.dtype, (batch, seq, directions, hidden)), TensorType(x.dtype, (batch, directions, hidden))
         else:
-            seq, batch = x.shape[:2]
+            seq, batch = x.dims[:2]
             y, state = TensorType(x.dtype, (seq, directions, batch, hidden)), TensorType(x.dtype, (directions, batch, hidden))
         types: list[TensorType | None] = [y, state, state]
         return types[: max(len(node.outputs), 1)]
@@ -106,11 +100,9 @@ class Recurrent(Operator):
     def lower(self, node: Node, lo: Lowering) -> None:
         x, w, b, lens = (lo.input(node.input(i)) for i in (0, 1, 3, 4))
         h0, c0, peephole = lo.input(node.input(5)), lo.input(node.input(6)), lo.input(node.input(7))
-        r_value, w_value = node.inputs[2], node.inputs[1]
+        r_value = given(node.inputs, 2)
         assert x is not None
         assert w is not None
-        assert r_value is not None
-        assert w_value is not None
         batch_first, directions = bool(node.attrs.get("layout", 0)), directions_of(node)
         cell, gates = CELLS[self.name], GATES[self.name]
         seq, batch = x.shape[1::-1] if batch_first else x.shape[:2]
@@ -166,14 +158,12 @@ class Recurrent(Operator):
     @staticmethod
     def _input_weights(lo: Lowering, node: Node, d: int) -> Tensor:
         """W[d] transposed and packed."""
-        value = node.inputs[1]
-        assert value is not None
+        value = given(node.inputs, 1)
         if value.const is not None:
             return lo.derive(("rnn input", d), [value.const], lambda w: layout.pack_gemm_transposed(w[d]))
         source = lo.input(value)
         _, width, depth = value.shape
         packed = lo.temp((layout.packed_size(depth, width),))
-        assert source is not None
         args: Args = {"k": depth, "n": width, "k_stride": 1, "n_stride": depth, "batch": (1, 1, 1), "b_stride": (0, 0, 0)}
         lo.emit("gemm_pack", args, [source.at(d * width * depth), packed])
         return packed
@@ -182,9 +172,8 @@ class Recurrent(Operator):
     def _recurrent_weights(lo: Lowering, value: Value, cell: int, d: int) -> Tensor:
         """R[d] packed; by copies when it is no constant."""
         if value.const is not None:
-            return lo.derive(("rnn", cell, d), [value.const], layout.pack_rnn(cell, d))  # type: ignore[arg-type]
+            return lo.derive(("rnn", cell, d), [value.const], layout.pack_rnn(cell, d))
         source = lo.input(value)
-        assert source is not None
         _, width, hidden = value.shape
         groups, block = layout.rnn_gate_groups(cell), layout.RNN_BLOCK
         gates, whole, rest = width // hidden, hidden // block, hidden % block

@@ -9,7 +9,7 @@ import numpy as np
 
 from asymo.graph.build import before
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, operator
+from asymo.ops import Example, Operator, axis_of, given, operator
 from asymo.ops.matmul import all_f32
 from asymo.plan.lower import Lowering
 from asymo.plan.tiles import inner_units
@@ -23,8 +23,7 @@ class Softmax(Operator):
         if node.opset >= 13:
             return
         axis = int(node.attrs.get("axis", 1))
-        x = node.inputs[0]
-        assert x is not None
+        x = given(node.inputs)
         if axis == -1 or (x.type is not None and x.type.shape is not None and axis == x.type.rank - 1):
             node.attrs = {"axis": -1}
             return
@@ -35,8 +34,7 @@ class Softmax(Operator):
         node.set_inputs([soft, shape])
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x = inputs[0]
-        assert x is not None
+        x = given(inputs)
         axis_of(node, int(node.attrs.get("axis", -1)), x.rank)
         return [x]
 
@@ -44,10 +42,7 @@ class Softmax(Operator):
         return all_f32(node)
 
     def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.outputs[0] is not None
-        x, y = lo.input(node.inputs[0]), lo.output(node.outputs[0])
-        assert x is not None
-        assert y is not None
+        x, y = lo.input(given(node.inputs)), lo.output(given(node.outputs))
         if 0 in x.shape:
             return
         axis = axis_of(node, int(node.attrs.get("axis", -1)), len(x.shape))

@@ -34,16 +34,14 @@ class Window:
 
 def spatial(node: Node, x: TensorType) -> Ints:
     """The spatial dimensions of an activation, by the node's channels_last attribute."""
-    shape = x.shape
-    assert shape is not None
+    shape = x.dims
     if len(shape) < 3:
         raise ModelError(f"{node.where}: input 0 must have a batch axis, a channel axis and at least one spatial axis, not shape {shape}")
-    return tuple(shape[1:-1] if node.attrs.get("channels_last") else shape[2:])  # type: ignore[arg-type]
+    return shape[1:-1] if node.attrs.get("channels_last") else shape[2:]
 
 
 def channels(node: Node, x: TensorType) -> int:
-    assert x.shape is not None
-    return int(x.shape[-1 if node.attrs.get("channels_last") else 1])  # type: ignore[arg-type]
+    return x.dims[-1 if node.attrs.get("channels_last") else 1]
 
 
 def arrange(node: Node, batch: int, depth: int, dims: Ints) -> Ints:

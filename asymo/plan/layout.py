@@ -5,6 +5,7 @@ Everything here is meant for `Lowering.derive`, so that a weight is packed once 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 
 import numpy as np
@@ -37,7 +38,7 @@ def pack_gemm_transposed(b: Floats) -> Floats:
     return pack_gemm(np.swapaxes(b, -1, -2))
 
 
-def pack_conv(groups: int) -> object:
+def pack_conv(groups: int) -> Callable[[Floats], Floats]:
     """A function that packs W[M, C / groups, kernel...] group by group as B[k = (kernel..., C / groups), n = M / groups]."""
 
     def pack(w: Floats) -> Floats:
@@ -53,12 +54,12 @@ def pack_depthwise(w: Floats) -> Floats:
     return np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
 
 
-def pack_winograd(tile: int) -> object:
+def pack_winograd(tile: int) -> Callable[[Floats], Floats]:
     """A function that transforms and packs W[n, c, 3, 3] for F(tile x tile, 3x3)."""
     return lambda w: _core.winograd_pack(tile, w)
 
 
-def pack_rnn(cell: int, direction: int) -> object:
+def pack_rnn(cell: int, direction: int) -> Callable[[Floats], Floats]:
     """A function that packs one direction of R[directions, gates * hidden, hidden]. cell: 0 RNN, 1 LSTM, 2 GRU."""
     return lambda r: _core.rnn_pack(cell, r[direction])
 

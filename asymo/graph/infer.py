@@ -95,9 +95,8 @@ def subgraphs(node: Node) -> list[Graph]:
 def _fold(node: Node, operator: ops.Operator, cache: Cache) -> bool:
     """Makes the node's outputs constants when everything they depend on is known."""
     if node.op in ("Shape", "Size") and node.domain == "":  # needs the type only
-        type = node.inputs[0].type  # type: ignore[union-attr]
-        assert type is not None
-        stand_in = np.broadcast_to(np.zeros((), type.dtype), type.shape)  # type: ignore[arg-type]
+        x = ops.given(node.inputs)
+        stand_in = np.broadcast_to(np.zeros((), x.dtype), x.shape)
         arrays: list[np.ndarray | None] = [stand_in]
     elif all(v is None or v.const is not None for v in node.inputs):
         arrays = [None if v is None else v.const for v in node.inputs]

@@ -83,6 +83,11 @@ class Value:
         assert self.type is not None, f"{self.name!r} has no type"
         return self.type.dtype
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements; the shape must be concrete."""
+        return prod(self.shape) * self.dtype.itemsize
+
     def __repr__(self) -> str:
         return f"Value({self.name!r}, {self.type}{', const' if self.const is not None else ''})"
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
 from asymo import ops
 from asymo.graph.build import NEWEST
 from asymo.graph.ir import Graph, Node, Value
+from asymo.ops import given
 
 
-def is_op(node: Node | None, *names: str, domain: str = "") -> bool:
+def is_op(node: Node | None, *names: str, domain: str = "") -> TypeGuard[Node]:
+    """Whether there is a node, and it is one of these operators."""
     return node is not None and node.domain == domain and node.op in names
 
 
@@ -36,12 +38,12 @@ def is_scalar(value: Value | None, number: float, tolerance: float = 1e-6) -> bo
 
 def split_scalar(node: Node) -> tuple[Value, float] | None:
     """(the other input, the number) of a commutative node one of whose inputs is a constant of one element."""
-    a, b = node.inputs[:2]
-    assert a is not None
-    assert b is not None
+    a, b = given(node.inputs), given(node.inputs, 1)
     for x, constant in ((a, b), (b, a)):
         number = scalar_of(constant)
-        if number is not None and x.const is None and constant.type is not None and constant.type.rank <= x.type.rank:  # type: ignore[union-attr]
+        if number is None or x.const is not None or constant.type is None or x.type is None:
+            continue
+        if constant.type.rank <= x.type.rank:
             return x, number
     return None
 
@@ -51,25 +53,25 @@ def factors(value: Value) -> tuple[list[Value], float, list[Node]]:
 
     Looks through Mul and Div by numbers and through Mul of two values as long as the intermediate products have no other user."""
     found: list[Value] = []
-    constant, nodes = 1.0, []
+    nodes: list[Node] = []
+    constant = 1.0
     todo = [value]
     while todo:
         v = todo.pop()
         node = v.producer if v is value or len(v.users) == 1 else None
-        split = split_scalar(node) if is_op(node, "Mul") else None  # type: ignore[arg-type]
-        if split is not None:
+        if is_op(node, "Mul") and (split := split_scalar(node)) is not None:
             constant *= split[1]
             todo.append(split[0])
         elif is_op(node, "Mul"):
-            todo += [v for v in node.inputs if v is not None]  # type: ignore[union-attr]
-        elif is_op(node, "Div") and scalar_of(node.inputs[1]):  # type: ignore[union-attr]
-            constant /= scalar_of(node.inputs[1])  # type: ignore[operator,union-attr]
-            todo.append(node.inputs[0])  # type: ignore[union-attr,arg-type]
+            todo += [v for v in node.inputs if v is not None]
+        elif is_op(node, "Div") and (divisor := scalar_of(node.inputs[1])):
+            constant /= divisor
+            todo.append(given(node.inputs))
         else:
             found.append(v)
             continue
         nodes.append(node)
-    return found, constant, nodes  # type: ignore[return-value]
+    return found, constant, nodes
 
 
 def emit(
@@ -132,9 +134,8 @@ def products_above(graph: Graph, value: Value) -> Iterator[tuple[Node, list[Valu
     top = value
     for _ in range(3):
         node = graph.only_user(top)
-        if not is_op(node, "Mul", "Div") or node.outputs[0] is None or (node.op == "Div" and node.inputs[0] is not top):  # type: ignore[union-attr]
+        if not is_op(node, "Mul", "Div") or node.outputs[0] is None or (node.op == "Div" and node.inputs[0] is not top):
             return
-        assert node is not None
         top = node.outputs[0]
         found, constant, nodes = factors(top)
         yield node, found, constant, nodes

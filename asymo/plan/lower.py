@@ -128,7 +128,7 @@ class Lowering:
         self._drafts: list[_Draft] = []
         self._node: Node | None = None
         for i, value in enumerate(graph.inputs):
-            self._tensors[value] = Tensor(Buffer(value.type.nbytes, input=i), 0, value.shape, value.dtype)  # type: ignore[union-attr]
+            self._tensors[value] = Tensor(Buffer(value.nbytes, input=i), 0, value.shape, value.dtype)
 
     # ---- what operators call
 
@@ -192,7 +192,7 @@ class Lowering:
         """Lets the step that makes `value` write straight into a part of `target` instead, when nobody but `user` ever reads the value:
         row i of `row` elements goes to element i * pitch of target. False when that cannot be done."""
         tensor = self._tensors.get(value)
-        if tensor is None or not tensor.buffer.is_writable or tensor.buffer.nbytes != value.type.nbytes:  # type: ignore[union-attr]
+        if tensor is None or not tensor.buffer.is_writable or tensor.buffer.nbytes != value.nbytes:
             return False
         if value.users.get(user) != 1 or not self._is_only_for(tensor.buffer, user):
             return False
@@ -276,7 +276,7 @@ class Lowering:
         claimed: dict[Buffer, int] = {}
         for index, value in enumerate(self.graph.outputs):
             tensor = self.input(value)
-            nbytes = value.type.nbytes  # type: ignore[union-attr]
+            nbytes = value.nbytes
             if tensor.buffer.is_writable and tensor.offset_bytes == 0 and tensor.buffer.nbytes == nbytes and tensor.buffer not in claimed:
                 claimed[tensor.buffer] = index
                 continue

@@ -138,9 +138,9 @@ class InferenceSession:
         self._passed_through = tuple(n for n in self._output_names if n in self._input_names)
         self._host_ops: dict[str, str] = {}
         self.profile = Profile() if self._options.enable_profiling else None
-        types = self._input_types
-        if all(t is not None and t.is_concrete for t in types):
-            self._stages[tuple(t.shape for t in types)] = self._plan(types)  # type: ignore[arg-type,union-attr]
+        types = [t for t in self._input_types if t is not None and t.is_concrete]
+        if len(types) == len(self._input_types):
+            self._stages[tuple(t.dims for t in types)] = self._plan(types)
 
     # ---- what it is
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from asymo.graph.ir import Graph, Node, Value
+from asymo.ops import given, known
 from asymo.plan.lower import Cache
 
 _SOURCES = {"Conv", "ConvTranspose", "Gemm", "BatchNormalization"}
@@ -39,8 +40,8 @@ def _source(graph: Graph, node: Node) -> Node | None:
         return None
     for index in (0, 1) if node.op in ("Mul", "Add") else (0,):
         value = node.input(index)
-        source = value.producer if value is not None else None
-        if source is None or source.domain or source.op not in _SOURCES or graph.only_user(value) is not node:  # type: ignore[arg-type]
+        source = value.producer if value is not None and graph.only_user(value) is node else None
+        if source is None or source.domain or source.op not in _SOURCES:
             continue
         if (channels := _channels(source)) is not None and _is_affine(node, 1 - index, channels, _rank(source)):
             return source
@@ -70,9 +71,9 @@ def _channels(source: Node) -> int | None:
 def _rank(source: Node) -> int | None:
     """Rank of the source's output, None when nothing tells (channels are then on axis 1 of an unknown rank)."""
     if source.op == "BatchNormalization":
-        type = source.inputs[0].type  # type: ignore[union-attr]
+        type = given(source.inputs).type
         return len(type.shape) if type is not None and type.shape is not None else None
-    return source.inputs[1].const.ndim  # type: ignore[union-attr]
+    return known(source, 1).ndim
 
 
 def _is_affine(node: Node, other: int, channels: int, rank: int | None) -> bool:
@@ -104,7 +105,7 @@ def _affine(node: Node, source: Value, channels: int) -> tuple[list[np.ndarray],
             k = scale.astype(np.float64) / np.sqrt(var.astype(np.float64) + epsilon)
             return k, b - k * mean
 
-        return [v.const for v in node.inputs[1:]], normalise  # type: ignore[union-attr, misc]
+        return [known(node, i) for i in range(1, len(node.inputs))], normalise
     constant = node.inputs[1 if node.inputs[0] is source else 0]
     assert constant is not None and constant.const is not None
 

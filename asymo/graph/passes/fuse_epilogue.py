@@ -15,6 +15,7 @@ import numpy as np
 
 from asymo.graph.ir import Graph, Node, Value
 from asymo.graph.match import is_op, per_channel, scalar_of
+from asymo.ops import given
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE
 from asymo.plan.lower import Cache
 
@@ -79,14 +80,12 @@ def _candidates(graph: Graph, node: Node, order: dict[Node, int]) -> list[Node]:
         for v in node.inputs
         if v is not None and is_op(v.producer, *PRODUCTS, domain="asymo") and v.producer in order and graph.only_user(v) is node
     }
-    return sorted(found, key=lambda p: -order[p])  # type: ignore[arg-type,index]
+    return sorted(found, key=lambda p: -order[p])
 
 
 def _absorb(graph: Graph, cache: Cache, product: Node, node: Node) -> bool:
     """Takes `node` into `product` when it can; the product then makes the node's output."""
-    value, y = product.outputs[0], node.outputs[0]
-    assert value is not None
-    assert y is not None
+    value, y = given(product.outputs), given(node.outputs)
     if node.domain != "" or product.attrs.get("act", "none") != "none" or value.shape != y.shape or y.dtype != np.float32:
         return False
     if node.op in ACTIVATIONS or node.op == "PRelu":
@@ -109,22 +108,21 @@ def _absorb(graph: Graph, cache: Cache, product: Node, node: Node) -> bool:
 
 def channels_of(product: Node) -> tuple[int, int]:
     """(axis, size) of the output channels."""
-    y = product.outputs[0]
-    assert y is not None
+    y = given(product.outputs)
     axis = len(y.shape) - 1 if product.op == "MatMul" else 1
     return axis, y.shape[axis]
 
 
 def has_columns(product: Node) -> bool:
     """Whether the last axis of a MatMul's output is N (a vector as B has none)."""
-    return product.op != "MatMul" or len(product.inputs[1].shape) > 1  # type: ignore[union-attr]
+    return product.op != "MatMul" or len(given(product.inputs, 1).shape) > 1
 
 
 def _channel_constant(product: Node, other: Value) -> np.ndarray | None:
-    axis, channels = channels_of(product) if product.outputs[0].shape else (0, 0)  # type: ignore[union-attr]
+    axis, channels = channels_of(product) if given(product.outputs).shape else (0, 0)
     if not has_columns(product) or not channels:
         return None
-    return per_channel(other, len(product.outputs[0].shape), axis, channels)  # type: ignore[union-attr]
+    return per_channel(other, len(given(product.outputs).shape), axis, channels)
 
 
 def _add(graph: Graph, cache: Cache, product: Node, node: Node, other: Value) -> bool:
@@ -133,20 +131,20 @@ def _add(graph: Graph, cache: Cache, product: Node, node: Node, other: Value) ->
     found, old = _channel_constant(product, other), product.input(BIAS)
     if found is not None and (old is None or old.const is not None):
         _, n = channels_of(product)
-        terms = [other.const] if old is None else [old.const, other.const]
+        terms = [v.const for v in (old, other) if v is not None and v.const is not None]
 
         def total(*arrays: np.ndarray) -> np.ndarray:
             wide = [np.broadcast_to(a.reshape(-1), (n,)) for a in arrays]
             return np.ascontiguousarray(wide[0] + wide[1] if len(wide) > 1 else wide[0])
 
-        bias = cache.derive(("bias", n), terms, total)  # type: ignore[arg-type]
+        bias = cache.derive(("bias", n), terms, total)
         product.set_input(BIAS, graph.constant(bias, other.name))
         return True
-    row = product.outputs[0].shape[-1:]  # type: ignore[union-attr]
+    row = given(product.outputs).shape[-1:]
     if old is None and product.op == "MatMul" and has_columns(product) and other.const is None and other.shape == row:
         product.set_input(BIAS, other)
         return True
-    if other.shape == product.outputs[0].shape:  # type: ignore[union-attr]
+    if other.shape == given(product.outputs).shape:
         product.set_input(RESIDUAL, other)
         return True
     return False
@@ -233,4 +231,4 @@ def ensures(graph: Graph) -> None:
             assert value is not None
             product = value.producer
             if is_op(product, *PRODUCTS, domain="asymo") and graph.only_user(value) is node:
-                assert product.attrs.get("act", "none") != "none", f"{node} could have been fused"  # type: ignore[union-attr]
+                assert product.attrs.get("act", "none") != "none", f"{node} could have been fused"

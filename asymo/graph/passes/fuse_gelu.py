@@ -11,6 +11,7 @@ from math import pi, sqrt
 
 from asymo.graph.ir import Graph, Node, Value
 from asymo.graph.match import factors, is_op, is_scalar, made_by, products_above, rewrite, split_scalar, sweep
+from asymo.ops import given
 from asymo.plan.lower import Cache
 
 
@@ -23,17 +24,14 @@ def run(graph: Graph, cache: Cache) -> bool:
 
 def _fuse(graph: Graph, node: Node) -> bool:
     x = argument_of_erf(node) if node.op == "Erf" else argument_of_tanh(node)
-    y = node.outputs[0]
-    assert y is not None
-    plus = graph.only_user(y)
-    if x is None or not is_op(plus, "Add") or not any(is_scalar(v, 1.0) for v in plus.inputs):  # type: ignore[union-attr]
+    plus = graph.only_user(given(node.outputs))
+    if x is None or not is_op(plus, "Add") or not any(is_scalar(v, 1.0) for v in plus.inputs):
         return False
-    gate = plus.outputs[0]  # type: ignore[union-attr]
-    assert gate is not None
+    gate = given(plus.outputs)
     for top, found, constant, nodes in products_above(graph, gate):
         if abs(constant - 0.5) < 1e-5 and same(found, [gate, x]):
             rewrite(graph, top, "Gelu", [x], {"approximate": "none" if node.op == "Erf" else "tanh"})
-            sweep(graph, [n for n in nodes if n is not top] + [plus])  # type: ignore[list-item]
+            sweep(graph, [n for n in nodes if n is not top] + [plus])
             return True
     return False
 

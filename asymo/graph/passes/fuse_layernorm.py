@@ -47,9 +47,8 @@ def _fuse(graph: Graph, cache: Cache, root: Node) -> bool:
     deviation = root.outputs[0]
     assert deviation is not None
     top = graph.only_user(deviation)
-    if not is_op(top, "Div") or top.inputs[1] is not deviation or centre(top.inputs[0]) != (x, axes):  # type: ignore[union-attr]
+    if not is_op(top, "Div") or top.inputs[1] is not deviation or centre(top.inputs[0]) != (x, axes):
         return False
-    assert top is not None
     covered = [top]
     size = trimmed(x.shape[axis:])
     scale, top = parameter(graph, top, "Mul", size, rank)

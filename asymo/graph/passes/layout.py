@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from asymo.graph.ir import Graph, Node, TensorType, Value
-from asymo.ops import find
+from asymo.ops import find, given
 from asymo.ops.eltwise import Elementwise
 from asymo.ops.transpose import moves_nothing, permutation
 from asymo.plan.lower import Cache
@@ -73,7 +73,7 @@ class _Walk:
         for have in forms:
             if moves_nothing([have.index(p) for p in perm], [value.shape[h] for h in have]):
                 return 0, have
-        return (0 if value.const is not None else value.type.nbytes), next(iter(forms))  # type: ignore[union-attr]
+        return (0 if value.const is not None else value.nbytes), next(iter(forms))
 
     def form(self, value: Value, perm: Perm) -> Value:
         """The value transposed by perm."""
@@ -127,7 +127,7 @@ class _Walk:
             perm = self.choose([v for v in node.inputs if v is not None] if node.op == "Concat" else [x], len(x.shape))
             outs = AXES[node.op](self.graph, node, perm)
             for i in range(len(node.inputs) if node.op == "Concat" else 1):
-                node.set_input(i, self.form(node.inputs[i], perm))  # type: ignore[arg-type]
+                node.set_input(i, self.form(given(node.inputs, i), perm))
             self.emit(node, [outs] * len(node.outputs))
         else:
             for i, value in enumerate(node.inputs):
@@ -145,7 +145,7 @@ class _Walk:
         return min(perms, key=lambda p: (sum(self.cheapest(v, p)[0] for v in full), p != last, p))
 
     def visit_channels_last(self, node: Node) -> None:
-        perm = channels_last(len(node.outputs[0].shape))  # type: ignore[union-attr]
+        perm = channels_last(len(given(node.outputs).shape))
         for i in CHANNELS_LAST[node.op]:
             value = node.input(i)
             if value is not None:

@@ -53,10 +53,10 @@ class BuildClib(build_clib):
 
 
 class BdistWheel(bdist_wheel):
-    """One wheel for CPython 3.11 and later: the buffer protocol is in the stable ABI from there on."""
+    """One wheel for all CPythons from 3.10 on: cffi modules use the stable ABI."""
 
     def finalize_options(self) -> None:
-        self.py_limited_api = "cp311"
+        self.py_limited_api = "cp310"
         super().finalize_options()
 
 

@@ -1,8 +1,9 @@
 """Records plans with their inputs and outputs in one file, which replay.c runs on another machine.
 
-What is recorded: the examples of every operator, as they are and on floats of any bits, every instruction of the eltwise step on the same,
-small products that meet every tile, and whole models. Each runs here on the portable instruction set, whose packed layout NEON shares,
-and on the best one of this machine; both must give the same bits. Every native segment becomes a case; host steps between them do not.
+What is recorded: the examples of every operator, as they are and on floats of any bits, every instruction of the eltwise step on the
+same, small products and convolutions that meet every tile, and whole models. Each runs here on the portable instruction set, whose
+packed layout NEON shares, and on the best one of this machine; both must give the same bits. Every native segment becomes a case; host
+steps between them do not.
 The format stands above replay.c.
 """
 
@@ -34,7 +35,7 @@ from asymo.runtime.session import InferenceSession, SessionOptions  # noqa: E402
 from asymo.runtime.stage import Segment, Tools  # noqa: E402
 from benchmarks.models.build import build as build_model  # noqa: E402
 
-MODELS = ("mobilenet_v3_small", "char_rnn_s1")
+MODELS = ("mobilenet_v3_small", "shufflenet_v2_bn", "char_rnn_s1")
 
 Array = np.ndarray
 Feeds = dict[str, Array]
@@ -190,6 +191,27 @@ def record_tiles(recording: Recording) -> None:
                 recording.add(f"{m}x{k}x{n} product", model(nodes, {"a": a}, ["y"], constants).SerializeToString(), {"a": a})
 
 
+def record_convolutions(recording: Recording) -> None:
+    """Convolution, residual, Relu: depthwise of the specialised kernels, dense ones of both Winograd tiles; odd channels and sizes."""
+    random = np.random.default_rng(8)
+    depthwise = [(c, c, c, k, stride, hw) for c in (5, 16, 19, 40) for k in (1, 3, 5, 7) for stride in (1, 2) for hw in ((1, 9), (11, 7))]
+    dense = [(c, n, 1, 3, 1, hw) for c, n in ((16, 19), (17, 32), (33, 40), (64, 37)) for hw in ((4, 4), (6, 6), (7, 7), (17, 13))]
+    tiles = set()
+    for c, n, group, k, stride, (h, w) in depthwise + dense:
+        feeds = {"x": random.standard_normal((2, c, h, w), np.float32)}
+        feeds["r"] = random.standard_normal((2, n, -(-h // stride), -(-w // stride)), np.float32)
+        constants = {"w": random.standard_normal((n, c // group, k, k), np.float32), "b": random.standard_normal(n, np.float32)}
+        nodes = [
+            node("Conv", ["x", "w", "b"], ["s"], group=group, strides=[stride] * 2, pads=[k // 2] * 4),
+            node("Add", ["s", "r"], ["t"]),
+            node("Relu", ["t"], ["y"]),
+        ]
+        name = f"{c} to {n} channels {h}x{w}, group {group}, kernel {k}, stride {stride}"
+        recording.add(name, model(nodes, feeds, ["y"], constants).SerializeToString(), feeds)
+        tiles |= {step.args["tile"] for step in recording.cases[-1].plan.steps if step.kind == "winograd"}
+    assert tiles == {2, 4}, f"the planner chose the Winograd tiles {tiles} only: record other shapes"
+
+
 def record_model(recording: Recording, name: str) -> None:
     """A model of the benchmark set on random input."""
     random = np.random.default_rng(7)
@@ -210,6 +232,7 @@ def record_all() -> Recording:
             record_operator(recording, name)
     record_instructions(recording)
     record_tiles(recording)
+    record_convolutions(recording)
     for name in MODELS:
         record_model(recording, name)
     return recording

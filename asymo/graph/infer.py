@@ -48,7 +48,8 @@ def infer(graph: Graph, cache: Cache) -> Waiting:
 
     while queue:
         node = queue.popleft()
-        if not unknown.isdisjoint(node.inputs) or any(not unknown.isdisjoint(sub.captures) for sub in subgraphs(node)):  # type: ignore[arg-type]
+        used = [*node.inputs, *(v for sub in subgraphs(node) for v in sub.captures)]
+        if any(v in unknown for v in used):
             put_aside(node)
             continue
         if node.op == "If" and node.domain == "":

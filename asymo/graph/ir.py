@@ -264,26 +264,21 @@ class Graph:
         copy = Graph(self.name)
         twins = {} if table is None else table
 
-        def use(value: Value | None) -> Value | None:
-            if value is None or (value.const is None and value not in twins):
-                return value
-            return make(value)
+        def use(value: Value) -> Value:
+            return value if value.const is None and value not in twins else make(value)
 
-        def make(value: Value | None) -> Value | None:
-            if value is None:
-                return None
+        def make(value: Value) -> Value:
             if value not in twins:
                 twins[value] = Value(value.name, value.type, value.const)
             return twins[value]
 
-        copy.inputs = [make(v) for v in self.inputs]  # type: ignore[misc]
+        copy.inputs = [make(v) for v in self.inputs]
         for node in self.nodes:
+            inputs = [v and use(v) for v in node.inputs]
+            outputs = [v and make(v) for v in node.outputs]
             attrs = {k: v.clone(twins) if isinstance(v, Graph) else v for k, v in node.attrs.items()}
-            copy.nodes.append(
-                Node(node.op, [use(v) for v in node.inputs], [make(v) for v in node.outputs], attrs, name=node.name, domain=node.domain,
-                     opset=node.opset)
-            )  # fmt: skip
-        copy.outputs = [use(v) for v in self.outputs]  # type: ignore[misc]
+            copy.nodes.append(Node(node.op, inputs, outputs, attrs, name=node.name, domain=node.domain, opset=node.opset))
+        copy.outputs = [use(v) for v in self.outputs]
         return copy
 
     def __str__(self) -> str:

@@ -328,7 +328,8 @@ def _graph_proto(graph: Graph) -> Any:
     infos = [[onnx.ValueInfoProto(name=v.name) for v in values] for values in (graph.inputs, graph.outputs)]
     proto = onnx.helper.make_graph(nodes, graph.name or "body", *infos)
     for value in graph.constants():
-        tensor = tensor_proto(value.const)  # type: ignore[arg-type]
+        assert value.const is not None
+        tensor = tensor_proto(value.const)
         tensor.name = value.name
         proto.initializer.append(tensor)
     return proto

@@ -94,7 +94,7 @@ def _parse(model: str | os.PathLike[str] | bytes) -> tuple[Any, Path | None]:
 
     path = None if isinstance(model, bytes) else Path(model)
     what = "the model" if path is None else f"{str(path)!r}"
-    data = model if isinstance(model, bytes) else path.read_bytes()  # type: ignore[union-attr]
+    data = model if isinstance(model, bytes) else Path(model).read_bytes()
     try:
         proto = onnx.ModelProto.FromString(data)
     except DecodeError as error:

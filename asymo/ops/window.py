@@ -93,7 +93,8 @@ def text(value: str | bytes) -> str:
 
 def triple(values: Ints, fill: int) -> tuple[int, int, int]:
     """Spatial numbers as (depth, height, width), the missing ones in front."""
-    return (fill,) * (3 - len(values)) + tuple(values)  # type: ignore[return-value]
+    depth, height, width = (fill,) * (3 - len(values)) + values
+    return depth, height, width
 
 
 def channels_last_strides(dims: Ints, depth: int) -> tuple[int, tuple[int, int, int]]:

@@ -51,9 +51,12 @@ def with_pitch(kind: str, args: Args, row: int, pitch: int) -> Args | None:
     if kind == "gemm":
         fits = args["n"] == args["ldc"] == row and args["batch"] == (1, 1, 1)
         return {**args, "ldc": pitch} if fits else None
-    if kind in ROW_WRITERS and args["y_stride"][-1] == row:  # type: ignore[index]
-        strides = tuple(s // row * pitch for s in args["y_stride"])  # type: ignore[union-attr,operator]
-        return {**args, "y_stride": strides, "y_batch": args["y_batch"] // row * pitch}  # type: ignore[operator]
+    if kind in ROW_WRITERS:
+        strides, batch = args["y_stride"], args["y_batch"]
+        assert isinstance(strides, tuple)
+        assert not isinstance(batch, tuple)
+        if strides[-1] == row:
+            return {**args, "y_stride": tuple(s // row * pitch for s in strides), "y_batch": batch // row * pitch}
     return None
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnx.backend.test.loader import load_model_tests
 
 F = TensorProto.FLOAT
 
@@ -29,3 +31,12 @@ def model(
 
 def node(op: str, inputs: Sequence[str], outputs: Sequence[str] = ("y",), **attrs: Any) -> Any:
     return helper.make_node(op, list(inputs), list(outputs), **attrs)
+
+
+@cache
+def node_tests() -> dict[str, list[Any]]:
+    """The node tests of the onnx package by the operator of their first node."""
+    grouped: dict[str, list[Any]] = {}
+    for case in load_model_tests(kind="node"):
+        grouped.setdefault(case.model.graph.node[0].op_type, []).append(case)
+    return grouped

@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from _onnx_models import node_tests
 
 onnx = pytest.importorskip("onnx")
-from onnx.backend.test.loader import load_model_tests
 from test_infer import alike, plain
 
 from asymo.onnx import backend
@@ -28,19 +26,10 @@ IGNORED: dict[str, str] = {
 """Node tests that do not pass, and why."""
 
 
-@cache
-def cases() -> dict[str, list[Any]]:
-    """The node tests by the operator of their first node."""
-    grouped: dict[str, list[Any]] = {}
-    for case in load_model_tests(kind="node"):
-        grouped.setdefault(case.model.graph.node[0].op_type, []).append(case)
-    return grouped
-
-
-@pytest.mark.parametrize("op", sorted(cases()))
+@pytest.mark.parametrize("op", sorted(node_tests()))
 def test_node_tests_of_onnx(op: str) -> None:
     problems: list[str] = []
-    for case in cases()[op]:
+    for case in node_tests()[op]:
         if case.name in IGNORED:
             continue
         rep = backend.prepare(case.model)
@@ -52,7 +41,7 @@ def test_node_tests_of_onnx(op: str) -> None:
 
 
 def test_ignored_tests_exist() -> None:
-    assert {case.name for group in cases().values() for case in group}.issuperset(IGNORED)
+    assert {case.name for group in node_tests().values() for case in group}.issuperset(IGNORED)
 
 
 LIGHT = sorted((Path(onnx.__file__).parent / "backend/test/data/light").glob("light_*.onnx"))

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from _onnx_models import node_tests
 
 onnx = pytest.importorskip("onnx")
-from onnx.backend.test.loader import load_model_tests
 
 from asymo import ops
 from asymo.graph.ir import Graph, TensorType, Value
@@ -27,15 +26,6 @@ HOST_DIFFERS = {
 """Tests whose stored outputs cannot be met, and why."""
 
 INTERFACE_ONLY = {"test_if_opt": "the stored optional holds a sequence of one array, which the loader gives as the array"}
-
-
-@cache
-def cases() -> dict[str, list[Any]]:
-    """The node tests by the operator of their first node."""
-    grouped: dict[str, list[Any]] = {}
-    for case in load_model_tests(kind="node"):
-        grouped.setdefault(case.model.graph.node[0].op_type, []).append(case)
-    return grouped
 
 
 def plain(value: Any) -> Any:
@@ -98,10 +88,10 @@ def alike(a: Any, b: Any, rtol: float, atol: float) -> bool:
     return same(a, b.astype(object) if b.dtype.kind in "US" else b, rtol, atol)
 
 
-@pytest.mark.parametrize("op", sorted(cases()))
+@pytest.mark.parametrize("op", sorted(node_tests()))
 def test_operator_classes_and_host_steps_agree_with_onnx(op: str) -> None:
     problems: list[str] = []
-    for case in cases()[op]:
+    for case in node_tests()[op]:
         graph, _ = reader.read(case.model.SerializeToString())
         for inputs, outputs in case.data_sets:
             results, wrong = walk(graph, [plain(x) for x in inputs])
@@ -112,7 +102,7 @@ def test_operator_classes_and_host_steps_agree_with_onnx(op: str) -> None:
     assert not problems
 
 
-def test_exemptions_name_real_cases() -> None:
-    names = {case.name for group in cases().values() for case in group}
+def test_exemptions_name_real_node_tests() -> None:
+    names = {case.name for group in node_tests().values() for case in group}
     assert names.issuperset(HOST_DIFFERS)
     assert names.issuperset(INTERFACE_ONLY)

@@ -18,10 +18,10 @@ V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t 
     _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) acc[p] = start;
     for (int64_t h = 0; h < s->rows; h++, x += s->x_row, w += s->w_row) _Pragma("GCC unroll 7") for (int64_t k = 0; k < taps; k++) {
             const float *weights = w + k * s->w_tap;
-            const v16 weight = n == 16 ? v16_load(weights) : v16_load_n(weights, n);
+            const v16 weight = v16_load_most(weights, n);
             _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
                 const float *column = x + (ratio ? (p * ratio + k) * s->x_tap : p * s->x_step + k * s->x_tap);
-                acc[p] = v16_fma(n == 16 ? v16_load(column) : v16_load_n(column, n), weight, acc[p]);
+                acc[p] = v16_fma(v16_load_most(column, n), weight, acc[p]);
             }
         }
     const v16 lo = v16_set1(s->lo), hi = v16_set1(s->hi);
@@ -29,13 +29,10 @@ V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t 
         float *y = s->y + (i + p) * s->y_pixel + c;
         if (s->r != NULL) {
             const float *r = s->r + (i + p) * s->r_pixel + c;
-            acc[p] = v16_add(acc[p], n == 16 ? v16_load(r) : v16_load_n(r, n));
+            acc[p] = v16_add(acc[p], v16_load_most(r, n));
         }
         const v16 bounded = v16_min(hi, v16_max(lo, acc[p]));
-        if (n == 16)
-            v16_store(y, bounded);
-        else
-            v16_store_n(y, bounded, n);
+        v16_store_most(y, bounded, n);
     }
 }
 

@@ -20,33 +20,24 @@
         if (c < (CHANNELS)) BLOCK(__VA_ARGS__, c, (CHANNELS)-c);                                                                           \
     } while (0)
 
-V16_FN v16 load(const float *p, int64_t n) { return n == 16 ? v16_load(p) : v16_load_n(p, n); }
-
-V16_FN void store(float *p, v16 a, int64_t n) {
-    if (n == 16)
-        v16_store(p, a);
-    else
-        v16_store_n(p, a, n);
-}
-
 V16_FN void max_block(const asymo_pool_window *w, float *y, int64_t c, int64_t n) {
     v16 acc = v16_set1(-INFINITY);
-    EACH_CELL(w, c, { acc = v16_select(v16_ne(acc, acc), acc, v16_max(acc, load(cell, n))); })
-    store(y + c, acc, n);
+    EACH_CELL(w, c, { acc = v16_select(v16_ne(acc, acc), acc, v16_max(acc, v16_load_most(cell, n))); })
+    v16_store_most(y + c, acc, n);
 }
 
 V16_FN void max_index_block(const asymo_pool_window *w, const asymo_pool_positions *at, float *y, int64_t c, int64_t n) {
     const int is_empty = w->cells[0] == 0 || w->cells[1] == 0 || w->cells[2] == 0;
     v16 acc = v16_set1(-INFINITY), best = v16_bits(w16_set1((int32_t)at->first));
     EACH_CELL(w, c, {
-        const v16 x = load(cell, n);
+        const v16 x = v16_load_most(cell, n);
         const v16 position = v16_bits(w16_set1((int32_t)(at->first + i * at->move[0] + j * at->move[1] + k * at->move[2])));
         const m16 is_first_nan = m16_and(v16_ne(x, x), v16_eq(acc, acc));
         const m16 is_better = m16_or(v16_lt(acc, x), is_first_nan);
         acc = v16_select(is_better, x, acc);
         best = v16_select(is_better, position, best);
     })
-    store(y + c, acc, n);
+    v16_store_most(y + c, acc, n);
     int32_t position[16];
     w16_store(position, w16_bits(best));
     for (int64_t lane = 0; lane < n; lane++)
@@ -55,8 +46,8 @@ V16_FN void max_index_block(const asymo_pool_window *w, const asymo_pool_positio
 
 V16_FN void average_block(const asymo_pool_window *w, float count, float *y, int64_t c, int64_t n) {
     v16 acc = v16_zero();
-    EACH_CELL(w, c, { acc = v16_add(acc, load(cell, n)); })
-    store(y + c, v16_div(acc, v16_set1(count)), n);
+    EACH_CELL(w, c, { acc = v16_add(acc, v16_load_most(cell, n)); })
+    v16_store_most(y + c, v16_div(acc, v16_set1(count)), n);
 }
 
 /* The p-th root of sum, p > 2, to the last bit or two of a double: Newton from above falls until rounding stops it. */
@@ -78,7 +69,7 @@ static float root(float sum, int64_t p) {
 V16_FN void lp_block(const asymo_pool_window *w, int64_t p, float *y, int64_t c, int64_t n) {
     v16 acc = v16_zero();
     EACH_CELL(w, c, {
-        const v16 x = v16_abs(load(cell, n));
+        const v16 x = v16_abs(v16_load_most(cell, n));
         v16 power = x;
         for (int64_t t = 2; t < p; t++) power = v16_mul(power, x);
         acc = p == 1 ? v16_add(acc, x) : v16_fma(power, x, acc);
@@ -90,7 +81,7 @@ V16_FN void lp_block(const asymo_pool_window *w, int64_t p, float *y, int64_t c,
         for (int64_t lane = 0; lane < n; lane++) sum[lane] = root(sum[lane], p);
         acc = v16_load(sum);
     }
-    store(y + c, acc, n);
+    v16_store_most(y + c, acc, n);
 }
 
 void ASYMO_NAME(asymo_pool_max)(const asymo_pool_window *window, float *y) { EACH_BLOCK(window->channels, max_block, window, y); }

@@ -46,3 +46,12 @@ V16_TREE(add, V16_PLUS)
 V16_TREE(mul, V16_TIMES)
 V16_TREE(max, V16_GREATER) /* NaN if any lane is NaN */
 V16_TREE(min, V16_LESS)
+
+/* Like v16_load_n and v16_store_n, for loops in which n is 16 but for the last turn. */
+V16_FN v16 v16_load_most(const float *p, int64_t n) { return n == 16 ? v16_load(p) : v16_load_n(p, n); }
+V16_FN void v16_store_most(float *p, v16 a, int64_t n) {
+    if (n == 16)
+        v16_store(p, a);
+    else
+        v16_store_n(p, a, n);
+}

@@ -4,15 +4,6 @@
 
 #define UNROLL _Pragma("GCC unroll 6")
 
-V16_FN v16 load(const float *p, int64_t n) { return n == 16 ? v16_load(p) : v16_load_n(p, n); }
-
-V16_FN void store(float *p, v16 a, int64_t n) {
-    if (n == 16)
-        v16_store(p, a);
-    else
-        v16_store_n(p, a, n);
-}
-
 /* b = B' d for one line of T cells. */
 V16_FN void input_line(int tile, const v16 d[6], v16 b[6]) {
     if (tile == 2) {
@@ -58,7 +49,7 @@ V16_FN void input_block(const int tile, const int is_whole, const asymo_winograd
         v16 d[6], b[6];
         UNROLL for (int i = 0; i < T; i++) {
             const int is_inside = is_whole || (i >= patch->top && i < patch->bottom && j >= patch->left && j < patch->right);
-            d[i] = is_inside ? load(patch->x + i * patch->row + j * patch->pixel + c, n) : v16_zero();
+            d[i] = is_inside ? v16_load_most(patch->x + i * patch->row + j * patch->pixel + c, n) : v16_zero();
         }
         input_line(tile, d, b);
         UNROLL for (int i = 0; i < T; i++) half[i][j] = b[i];
@@ -66,7 +57,7 @@ V16_FN void input_block(const int tile, const int is_whole, const asymo_winograd
     UNROLL for (int i = 0; i < T; i++) {
         v16 b[6];
         input_line(tile, half[i], b);
-        UNROLL for (int j = 0; j < T; j++) store(patch->v + (i * T + j) * patch->v_step + c, b[j], n);
+        UNROLL for (int j = 0; j < T; j++) v16_store_most(patch->v + (i * T + j) * patch->v_step + c, b[j], n);
     }
 }
 
@@ -81,11 +72,11 @@ V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t
     v16 half[4][6];
     UNROLL for (int j = 0; j < T; j++) {
         v16 m[6], y[4];
-        UNROLL for (int i = 0; i < T; i++) m[i] = load(out->m + (i * T + j) * out->m_step + c, n);
+        UNROLL for (int i = 0; i < T; i++) m[i] = v16_load_most(out->m + (i * T + j) * out->m_step + c, n);
         output_line(tile, m, y);
         UNROLL for (int i = 0; i < tile; i++) half[i][j] = y[i];
     }
-    const v16 bias = out->bias == NULL ? v16_zero() : load(out->bias + c, n);
+    const v16 bias = out->bias == NULL ? v16_zero() : v16_load_most(out->bias + c, n);
     const v16 lo = v16_set1(out->lo), hi = v16_set1(out->hi);
     for (int64_t i = 0; i < out->rows; i++) {
         v16 y[4];
@@ -93,8 +84,8 @@ V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t
         UNROLL for (int j = 0; j < tile; j++) {
             if (j >= out->columns) break;
             v16 acc = v16_add(y[j], bias);
-            if (out->r != NULL) acc = v16_add(acc, load(out->r + i * out->r_row + j * out->r_pixel + c, n));
-            store(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
+            if (out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));
+            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
         }
     }
 }

@@ -78,18 +78,15 @@ def _pool(cpus: tuple[int, ...], spin_ns: int | None) -> Pool:
 
 
 def _cpus(cores: str | Sequence[int] | None, threads: int) -> tuple[int, ...]:
-    """The CPU of each worker, -1 where it is left to the kernel."""
+    """The CPU of each worker, -1 where it is left to the kernel. By default one for each core, as far as the cgroup's quota goes."""
     machine = topology.read()
     wanted = cores if cores is not None else knobs.CORES.get()
     if threads < 0:
         raise InvalidArgumentError(f"intra_op_num_threads={threads}: give the number of workers, or 0 for one per core")
     threads = threads or (knobs.NUM_THREADS.get() or 0 if cores is None else 0)
     cpus = machine.select(wanted if wanted is not None else "all")
-    if not threads:
-        return cpus
-    if threads <= len(cpus):
-        return cpus[:threads]
-    return (-1,) * threads
+    threads = threads or min(len(cpus), machine.usable)
+    return machine.best(cpus, threads) if threads <= len(cpus) else (-1,) * threads
 
 
 class InferenceSession:

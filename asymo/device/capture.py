@@ -53,7 +53,8 @@ def capture(root: str | os.PathLike[str] = "/", name: str = "") -> dict[str, Any
     vendor, product = source.text("sys/class/dmi/id/sys_vendor"), source.text("sys/class/dmi/id/product_name")
     compatible = [text for text in source.text("proc/device-tree/compatible").split("\0") if text]
     model = source.text("proc/device-tree/model")
-    title = model or f"{vendor} {product}".strip() or every.cores[0].name or "unknown machine"
+    marketing = re.search(r"^model name\s*: *(.+)$", source.text("proc/cpuinfo"), re.M)
+    title = model or f"{vendor} {product}".strip() or (marketing.group(1) if marketing else every.cores[0].name or "unknown machine")
     clusters = [_cluster(cores, label) for label, cores in _groups(every)]
     return {
         "schema": SCHEMA,

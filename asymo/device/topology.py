@@ -20,9 +20,9 @@ __all__ = ["Core", "Topology", "format_cpu_list", "parse_cpu_list", "read"]
 
 CPU = "sys/devices/system/cpu"
 FASTEST = 1024
-SAME_TYPE = 0.95
-"""Cores of one design are one type while the slowest has this part of the fastest's speed: binned chips and favoured cores differ by less,
-the mid and prime cores of phones by more (0.87 at most among the profiles)."""
+SAME_TYPE = 0.9
+"""Cores of one design are one type while the slowest has this part of the fastest's speed. Binned chips and favoured x86 cores stay above
+(0.95), mid and prime cores of phones below (0.85 among the profiles)."""
 IN_ORDER = 0.7
 """What an in-order core is taken to reach of its peak where only clock and peak are known (ACL's SGEMM on A53: 2.78 of 4)."""
 
@@ -214,8 +214,7 @@ def _policies(files: Files) -> dict[int, int]:
     return {
         cpu: policy
         for policy in files.names(f"{CPU}/cpufreq", "policy")
-        for name in ("affected_cpus", "related_cpus")
-        for cpu in files.cpus(f"{CPU}/cpufreq/policy{policy}/{name}")
+        for cpu in files.cpus(f"{CPU}/cpufreq/policy{policy}/related_cpus")
     }
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asymo.device import parts, profile, topology, tree
 from asymo.errors import InvalidArgumentError
@@ -162,7 +166,35 @@ def test_second_threads_come_last(tmp_path: Path) -> None:
     assert machine.best(every, 2) == (0, 2)
     assert machine.best(every, 6) == (0, 2, 4, 5, 6, 7)
     assert machine.best(every, 7) == (0, 1, 2, 4, 5, 6, 7)
-    assert machine.best((5, 4, 3), 2) == (5, 3) or machine.best((5, 4, 3), 2) == (4, 3)
+    assert machine.best((5, 4, 3), 2) == (5, 3)
+
+
+def test_favoured_cores_are_one_type(tmp_path: Path) -> None:
+    files = x86(4)
+    for cpu, khz in enumerate(("5800000", "5800000", "5500000", "5500000")):
+        files[f"{CPU}/cpufreq/policy{cpu}/related_cpus"] = str(cpu)
+        files[f"{CPU}/cpufreq/policy{cpu}/cpuinfo_max_freq"] = khz
+    assert ids(read(tmp_path, files)) == [[0, 1, 2, 3]]
+
+
+def test_one_design_dense_and_fast(tmp_path: Path) -> None:
+    files = x86(4)
+    for cpu, khz in enumerate(("5100000", "5100000", "3300000", "3300000")):
+        files[f"{CPU}/cpufreq/policy{cpu}/related_cpus"] = str(cpu)
+        files[f"{CPU}/cpufreq/policy{cpu}/cpuinfo_max_freq"] = khz
+    machine = read(tmp_path, files)
+    assert machine.basis == "clock"
+    assert ids(machine) == [[0, 1], [2, 3]]
+
+
+def test_hybrid_with_capacities(tmp_path: Path) -> None:
+    files = hybrid() | {"sys/devices/cpu_lowpower/cpus": "6-7", "sys/devices/cpu_atom/cpus": "4-5"}
+    for cpu in range(8):
+        files[f"{CPU}/cpu{cpu}/cpu_capacity"] = "1024" if cpu < 4 else "640" if cpu < 6 else "410"
+    machine = read(tmp_path, files)
+    assert ids(machine) == [[0, 1, 2, 3], [4, 5], [6, 7]]
+    assert [kind[0].name for kind in machine.types] == ["intel-core", "intel-atom", "intel-lowpower"]
+    assert machine.basis == "cpu_capacity"
 
 
 def test_plain_x86(tmp_path: Path) -> None:
@@ -275,6 +307,38 @@ def test_a_quota_buys_the_fastest_cores(tmp_path: Path) -> None:
 
 
 # ---- files that tell nothing
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    name=st.sampled_from(["sm8550", "juno-r0", "hikey970"]),
+    data=st.data(),
+    allowed=st.none() | st.sets(st.integers(0, 11), min_size=1),
+)
+def test_any_damage_leaves_a_topology(name: str, data: st.DataObject, allowed: set[int] | None) -> None:
+    files = files_of(name) | {"sys/fs/cgroup/cpu.max": "250000 100000", f"{CPU}/cpu0/cache/index0/size": "32K"}
+    damage = st.dictionaries(st.sampled_from(sorted(files)), st.none() | st.sampled_from(["", "7", "0-2", "x", "4096"]), max_size=12)
+    for path, text in data.draw(damage).items():
+        if text is None:
+            del files[path]
+        else:
+            files[path] = text
+    with tempfile.TemporaryDirectory() as folder:
+        machine = topology.read(tree.write(files, folder), allowed)
+    used = [c.cpu for c in machine.cores]
+    assert used == sorted(used)
+    assert used
+    assert allowed is None or allowed.issuperset(used)
+    assert sorted(c for kind in ids(machine) for c in kind) == used == sorted(machine.type_names)
+    assert 1 <= machine.usable <= len(used)
+    assert set(machine.select("big")) | set(machine.select("little")) <= set(used)
+    assert all(c.reason for c in machine.others)
+    speeds = [kind[0].speed for kind in machine.types]
+    assert speeds == sorted(speeds, reverse=True) or min(speeds) == 0
+
+
+def test_the_real_root_obeys_the_affinity_mask() -> None:
+    assert {c.cpu for c in topology.read().cores} <= os.sched_getaffinity(0)
 
 
 def test_no_sysfs_at_all(tmp_path: Path) -> None:

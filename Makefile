@@ -1,6 +1,7 @@
 # make demo   sets up, then runs a real model and prints what it heard and how fast
 # make test   sets up, then runs the tests
 # make lint   formatters, linters and type checkers, over Python and C
+# make models  what make test leaves out: whole models, slow tests (downloads wheels, installs ONNX Runtime)
 # make bench  the fixed benchmark set against ONNX Runtime
 # make arm    cross-compiles for aarch64 and runs the kernel tests under qemu
 # make clean  removes everything that the others made
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -name '*.[ch]' -o -name '*.inc') asymo/_build.py setup.py pyproject.toml
 
-.PHONY: demo test test-all lint bench arm sanitize clean setup
+.PHONY: demo test models lint bench arm sanitize clean setup
 
 demo: setup
 	$(BIN)/asymo-bench
@@ -18,9 +19,9 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not models" tests
 
-test-all: setup $(VENV)/.peers
+models: setup $(VENV)/.peers
 	$(BIN)/python -m benchmarks.models.fetch
-	$(BIN)/python -m pytest -q tests
+	$(BIN)/python -m pytest -q -m "slow or models" tests
 
 setup: $(VENV)/.built
 

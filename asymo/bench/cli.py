@@ -145,11 +145,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     np.seterr(all="ignore")
     try:
         return demo.main() if args.command is None else args.call(args)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
     except (AsymoError, OSError) as error:
         print(f"asymo-bench: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -42,11 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], add_forma
 
 
 def _topology(args: argparse.Namespace) -> int:
-    if args.device:
-        with tempfile.TemporaryDirectory() as folder:
-            machine = topology.read(tree.write(tree.files(profile.load(args.device)), folder))
-    else:
-        machine = topology.read(args.root)
+    machine = tree.machine(profile.load(args.device)) if args.device else topology.read(args.root)
     names = machine.type_names
     if args.form == "json":
         cores = [{**asdict(c), "type": names.get(c.cpu, "")} for c in _all(machine)]
@@ -57,7 +52,7 @@ def _topology(args: argparse.Namespace) -> int:
     print(table([_row(core, names.get(core.cpu, "")) for core in _all(machine)], args.form))
     if args.form == "csv":
         return 0
-    print(f"\nused: CPUs {format_cpu_list([c.cpu for c in machine.cores])}, {machine.usable} workers", end="")
+    print(f"\nused: CPUs {format_cpu_list([c.cpu for c in machine.cores])}, default workers: {machine.usable}", end="")
     print(f" (the control group grants {machine.quota:g} CPUs)" if machine.quota else "")
     for kind in machine.types:
         print(f"{names[kind[0].cpu]}: {len(kind)} x {kind[0].name or 'unknown core'}, CPUs {format_cpu_list([c.cpu for c in kind])}")

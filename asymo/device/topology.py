@@ -286,6 +286,6 @@ def _speeds(cores: Sequence[Core]) -> tuple[str, dict[int, int], list[str]]:
         basis, raw = "", {}
     if 0 in capacities and len(capacities) > 1:
         without = format_cpu_list([c.cpu for c in cores if not c.capacity])
-        remarks.append(f"CPUs {without} have no cpu_capacity, so nobody's is used")
+        remarks.append(f"no cpu_capacity on CPUs {without}, so nobody's is used")
     top = max(raw.values(), default=1.0)
     return basis if raw else "", {cpu: max(1, round(FASTEST * value / top)) for cpu, value in raw.items()}, remarks

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from asymo.device import parts
+from asymo.device import parts, topology
 from asymo.device.files import format_cpu_list
 from asymo.device.profile import Cluster, Profile
 
@@ -40,6 +41,12 @@ def write(made: Mapping[str, str], root: str | os.PathLike[str]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text + "\n")
     return Path(root)
+
+
+def machine(profile: Profile) -> topology.Topology:
+    """The topology of the profile's machine, every core of it allowed."""
+    with tempfile.TemporaryDirectory() as folder:
+        return topology.read(write(files(profile), folder))
 
 
 def _policy(cluster: Cluster) -> dict[str, str]:

@@ -83,7 +83,7 @@ def test_capacity_of_some_cores_only(tmp_path: Path) -> None:
     machine = read(tmp_path, files)
     assert machine.basis == "clock x peak"
     assert machine.select("big") == (4, 5, 6, 7)
-    assert any("CPUs 5 have no cpu_capacity" in note for note in machine.notes)
+    assert any("no cpu_capacity on CPUs 5" in note for note in machine.notes)
 
 
 def test_cluster_ids_are_not_believed(tmp_path: Path) -> None:

@@ -204,6 +204,22 @@ def test_four_tasks_a_core() -> None:
     assert work.outputs / (size.m * size.n) >= 16
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "cores", "unit", "expected"),
+    [
+        (100, 100, 4, (8, 16), (16, 32)),  # at most 625; 24 x 32 is too large, 16 x 32 leaves more than 24 x 16
+        (112, 100, 4, (16, 8), (32, 16)),  # at most 700; 32 x 24 is too large, 32 x 16 leaves more than 16 x 24
+        (1290, 2, 3, (1, 1), (107, 2)),  # at most 215; 108 x 2 is too large
+    ],
+)
+def test_a_tile_that_became_too_large_loses_as_little_as_it_can(
+    m: int, n: int, cores: int, unit: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    starved = CoreType("starved", cores, F=20e9, F1=20e9, B=1e9, B1=1e9, t=1e-9)
+    size = tile(Work("gemm", m, n, 500, 4, *unit), starved.crew(cores))
+    assert (size.m, size.n) == expected
+
+
 def test_strip_stays_in_its_part_of_l2() -> None:
     work = replace_units(EXAMPLE, 8, 8)
     core = replace(BIG, B=10e9, B1=10e9, l1_bytes=32 << 10, l2_bytes=512 << 10)
@@ -323,6 +339,11 @@ def test_memory_bound_steps_use_few_cores() -> None:
     assert 1 < best.cores < 8
     without_limit = choose(Work("gemv", 1, 4096, 4096, mr=1, nr=8), PHONE, wake_s=5e-6, barrier_s=5e-6)
     assert without_limit.cores >= best.cores
+
+
+def test_of_equally_fast_sets_the_smallest() -> None:
+    """Here everything waits for the shared memory, and cores cost nothing."""
+    assert choose(Work("gemv", 1, 4096, 4096, nr=8), PHONE, wake_s=0.0, barrier_s=0.0, memory_B=1e9).cores == 1
 
 
 def test_no_core_without_a_unit() -> None:

@@ -269,7 +269,6 @@ def shares(units: int, speeds: Sequence[float]) -> tuple[int, ...]:
     """Units of each interval, in proportion to the speeds, each to within one unit; together they are `units`."""
     scale = units / sum(speeds)
     ends = [round(reached * scale) for reached in accumulate(speeds)]
-    ends[-1] = units
     return tuple(end - begin for begin, end in zip([0, *ends], ends, strict=False))
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from test_reader import conditional, external, local_function, with_function
 
+from asymo import InferenceSession
 from asymo.errors import AsymoError, ModelError
 from asymo.graph import passes
 from asymo.onnx import host, reader
@@ -228,6 +229,71 @@ def test_sparse_indices_outside(index: int) -> None:
     proto.graph.sparse_initializer.append(helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([index])), [2, 3]))
     with pytest.raises(ModelError, match="outside"):
         load(proto)
+
+
+# ---- attributes and parameters that would lead a kernel out of its tensors
+
+
+def ones(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.float32)
+
+
+IMAGE, LSTM = ones(1, 2, 4, 4), {"w": ones(1, 16, 3), "r": ones(1, 16, 4)}
+TO = {"roi": ones(0)}
+
+MISFITS: dict[str, tuple[str, np.ndarray, dict[str, np.ndarray], dict[str, Any]]] = {
+    # operator, x, its other inputs, its attributes
+    "short bias": ("Conv", IMAGE, {"w": ones(4, 2, 3, 3), "b": ones(1)}, {}),
+    "other kernel_shape": ("Conv", IMAGE, {"w": ones(4, 2, 3, 3)}, {"kernel_shape": [5, 5]}),
+    "negative pads": ("Conv", IMAGE, {"w": ones(4, 2, 3, 3)}, {"pads": [-1, -1, -1, -1]}),
+    "huge pads": ("Conv", IMAGE, {"w": ones(4, 2, 3, 3)}, {"pads": [1 << 50, 0, 0, 0]}),
+    "unknown auto_pad": ("Conv", IMAGE, {"w": ones(4, 2, 3, 3)}, {"auto_pad": "SAME"}),
+    "stride 0": ("ConvTranspose", IMAGE, {"w": ones(2, 2, 3, 3)}, {"strides": [0, 0]}),
+    "group 0": ("ConvTranspose", IMAGE, {"w": ones(2, 2, 3, 3)}, {"group": 0}),
+    "short bias transposed": ("ConvTranspose", IMAGE, {"w": ones(2, 2, 3, 3), "b": ones(1)}, {}),
+    "negative output_padding": ("ConvTranspose", IMAGE, {"w": ones(2, 2, 3, 3)}, {"output_padding": [-2, -2]}),
+    "flat window": ("MaxPool", IMAGE, {}, {"kernel_shape": [2]}),
+    "negative pool pads": ("AveragePool", IMAGE, {}, {"kernel_shape": [2, 2], "pads": [-1, -1, -1, -1]}),
+    "short scale": ("InstanceNormalization", IMAGE, {"s": ones(1), "b": ones(1)}, {}),
+    "short statistics": ("BatchNormalization", IMAGE, {n: ones(1) for n in "sbmv"}, {}),
+    "negative size": ("LRN", IMAGE, {}, {"size": -3}),
+    "blocks of 0": ("DepthToSpace", IMAGE, {}, {"blocksize": 0}),
+    "blocks of 0 of pixels": ("SpaceToDepth", IMAGE, {}, {"blocksize": 0}),
+    "slopes": ("PRelu", IMAGE, {"s": ones(5, 1, 1)}, {}),
+    "slopes of more axes": ("PRelu", IMAGE, {"s": ones(3, 1, 1, 1, 1)}, {}),
+    "many bounds": ("Clip", ones(3), {"low": ones(2)}, {}),
+    "axis beyond": ("Transpose", ones(3, 4), {}, {"perm": [0, 5]}),
+    "pad mode": ("Pad", ones(3), {"p": np.array([1, 1])}, {"mode": "mirror"}),
+    "scale nan": ("Resize", IMAGE, {**TO, "s": np.array([1, 1, np.nan, 2], np.float32)}, {}),
+    "scale infinite": ("Resize", IMAGE, {**TO, "s": np.array([1, 1, np.inf, 2], np.float32)}, {}),
+    "scale negative": ("Resize", IMAGE, {**TO, "s": np.array([1, 1, -1, 2], np.float32)}, {}),
+    "nothing resized": ("Resize", ones(1, 1, 0, 4), {**TO, "s": ones(0), "q": np.array([1, 1, 3, 3])}, {}),
+    "vast": ("Expand", ones(1), {"s": np.array([1 << 40, 1 << 40])}, {}),
+    "other hidden_size": ("LSTM", ones(5, 2, 3), LSTM, {"hidden_size": 99}),
+    "short gate bias": ("LSTM", ones(5, 2, 3), {**LSTM, "b": ones(1, 5)}, {"hidden_size": 4}),
+    "few lengths": ("LSTM", ones(5, 2, 3), {**LSTM, "b": ones(1, 32), "l": np.array([5], np.int32)}, {"hidden_size": 4}),
+    "direction": ("LSTM", ones(5, 2, 3), LSTM, {"hidden_size": 4, "direction": "up"}),
+}
+
+
+@pytest.mark.parametrize("fed", [False, True], ids=["constant", "fed"])
+@pytest.mark.parametrize("name", MISFITS)
+def test_parameters_that_do_not_fit(name: str, fed: bool) -> None:
+    op, x, others, attrs = MISFITS[name]
+    feed = {"x": x, **{n: a for n, a in others.items() if fed and a.dtype == np.float32 and a.size and a.ndim != 1}}
+    proto = helper.make_model(
+        helper.make_graph(
+            [node(op, ["x", *others], name="misfit", **attrs)],
+            "g",
+            [helper.make_tensor_value_info(n, F, [f"{n}{i}" for i in range(a.ndim)]) for n, a in feed.items()],
+            [helper.make_empty_tensor_value_info("y")],
+            [numpy_helper.from_array(a, n) for n, a in others.items() if n not in feed],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=9,
+    )
+    with pytest.raises(ModelError, match="misfit"):
+        InferenceSession(proto.SerializeToString()).run(None, feed)
 
 
 # ---- external data

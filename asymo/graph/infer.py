@@ -8,6 +8,7 @@ depends on these.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +20,10 @@ from asymo.plan.lower import Cache
 
 FOLD_LIMIT = 1 << 16
 """Elements: larger constants are not computed while planning (load-time folding has its own, larger limit)."""
+
+
+MAX_BYTES = 1 << 46
+"""Of one tensor."""
 
 
 @dataclass
@@ -71,6 +76,7 @@ def infer(graph: Graph, cache: Cache) -> Waiting:
             continue
         try:
             types = operator.infer(node, [v.type if v is not None else None for v in node.inputs])
+            _need_addressable(node, types)
             for value, type in zip(node.outputs, types, strict=False):
                 if value is not None:
                     value.type = type
@@ -86,6 +92,13 @@ def infer(graph: Graph, cache: Cache) -> Waiting:
             put_aside(node)
     graph.nodes = planned
     return waiting
+
+
+def _need_addressable(node: Node, types: Sequence[TensorType | None]) -> None:
+    """ModelError for an output beyond any memory: offsets in the C core are 64-bit numbers."""
+    for type in types:
+        if type is not None and type.size * type.dtype.itemsize > MAX_BYTES:
+            raise ModelError(f"{node.where}: an output of shape {type.dims} is larger than any memory")
 
 
 def subgraphs(node: Node) -> list[Graph]:

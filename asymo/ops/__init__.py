@@ -160,6 +160,13 @@ def axis_of(node: Node, axis: int, rank: int) -> int:
     return axis % rank if rank else 0
 
 
+def need_shape(node: Node, inputs: Sequence[TensorType | None], index: int, shape: tuple[int, ...]) -> None:
+    """ModelError unless the input is absent or has this shape: kernels read that many elements."""
+    type = inputs[index] if index < len(inputs) else None
+    if type is not None and type.dims != shape:
+        raise ModelError(f"{node.where}: input {index} has shape {type.dims}, it must have {shape}")
+
+
 def broadcast(node: Node, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The numpy broadcast of the shapes; ModelError naming the node when they do not fit."""
     try:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, all_given, given, operator
+from asymo.ops import Example, all_given, broadcast, given, operator
 from asymo.ops.arithmetic import draw
 from asymo.ops.eltwise import Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
@@ -88,7 +89,10 @@ class PRelu(Elementwise):
     """x < 0 ? slope x : x; the slope broadcasts to x."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        return [given(inputs)]
+        x, slope = all_given(inputs)
+        if broadcast(node, x.dims, slope.dims) != x.dims:
+            raise ModelError(f"{node.where}: slopes of shape {slope.dims} do not broadcast to {x.dims}")
+        return [x]
 
     def code(self, node: Node, c: Code, operands: list[Operand | None]) -> Operand | None:
         x, slope = all_given(operands)
@@ -110,6 +114,9 @@ class Clip(Elementwise):
                 node.set_input(index, graph.constant(np.asarray(node.attrs.pop(name), np.float32), name))
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        for type in inputs[1:]:
+            if type is not None and type.size != 1:
+                raise ModelError(f"{node.where}: a bound has shape {type.dims}, it must be one number")
         return [given(inputs)]
 
     def evaluate(self, node: Node, arrays: list[np.ndarray | None]) -> list[np.ndarray] | None:

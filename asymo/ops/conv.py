@@ -26,10 +26,10 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType, Value
-from asymo.ops import Example, Operator, given, operator
+from asymo.ops import Example, Operator, given, need_shape, operator
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.ops.matmul import all_f32
-from asymo.ops.window import arrange, channels, channels_last_strides, per_axis, spatial, text, triple, window
+from asymo.ops.window import arrange, auto_pad, channels, channels_last_strides, pads_of, per_axis, spatial, triple, window
 from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.move import copy
@@ -39,17 +39,28 @@ from asymo.plan.tiles import dwconv_units, gemm_units, winograd_tile, winograd_u
 Ints = tuple[int, ...]
 
 
+def need_kernel(node: Node, w: TensorType) -> None:
+    """ModelError when the attribute kernel_shape is there and is not that of the weights."""
+    kernel = tuple(node.attrs.get("kernel_shape") or w.dims[2:])
+    if kernel != w.dims[2:]:
+        raise ModelError(f"{node.where}: attribute 'kernel_shape' is {kernel}, the weights have shape {w.dims}")
+
+
 class _Conv(Operator):
     """Shapes of both forms of Conv."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, w = given(inputs), given(inputs, 1)
         dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
-        if len(w.dims) != len(dims) + 2 or w.dims[1] * group != c or w.dims[0] % group:
+        if len(w.dims) != len(dims) + 2 or group < 1 or w.dims[1] * group != c or w.dims[0] % group:
             raise ModelError(f"{node.where}: weights of shape {w.dims} with group {group} do not fit an input of shape {x.dims}")
         if len(dims) > 3:
             raise ModelError(f"{node.where}: convolutions over more than 3 spatial axes are not supported, the input has {len(dims)}")
-        return [TensorType(x.dtype, arrange(node, x.dims[0], w.dims[0], window(node, dims, w.dims[2:]).out))]
+        need_kernel(node, w)
+        y = TensorType(x.dtype, arrange(node, x.dims[0], w.dims[0], window(node, dims, w.dims[2:]).out))
+        need_shape(node, inputs, BIAS, (w.dims[0],))
+        need_shape(node, inputs, RESIDUAL, y.dims)
+        return [y]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)
@@ -199,7 +210,12 @@ def transposed_geometry(node: Node, inp: Ints, kernel: Ints) -> tuple[Ints, Ints
     rank = len(inp)
     stride, dilation = per_axis(node, "strides", rank, 1), per_axis(node, "dilations", rank, 1)
     extra = per_axis(node, "output_padding", rank, 0)
-    auto = text(node.attrs.get("auto_pad", "NOTSET"))
+    if min((*stride, *dilation, *kernel), default=1) < 1 or min(extra, default=0) < 0:
+        raise ModelError(
+            f"{node.where}: kernel, strides and dilations must be positive, output_padding not negative: "
+            f"{kernel}, {stride}, {dilation}, {extra}"
+        )
+    auto = auto_pad(node)
     full = tuple((i - 1) * s + (k - 1) * d + 1 + e for i, s, k, d, e in zip(inp, stride, kernel, dilation, extra, strict=True))
     wanted = node.attrs.get("output_shape")
     if "begin" in node.attrs:  # asymo::ConvTranspose
@@ -207,9 +223,11 @@ def transposed_geometry(node: Node, inp: Ints, kernel: Ints) -> tuple[Ints, Ints
     if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [i * s for i, s in zip(inp, stride, strict=True)]
     if wanted is None:
-        pads = (0,) * (2 * rank) if auto == "VALID" else tuple(int(p) for p in node.attrs.get("pads") or (0,) * (2 * rank))
+        pads = pads_of(node, rank)
         return pads[:rank], tuple(max(f - b - e, 0) for f, b, e in zip(full, pads[:rank], pads[rank:], strict=True))
     out = tuple(int(o) for o in wanted)[-rank:]
+    if len(out) != rank or min(out, default=0) < 0:
+        raise ModelError(f"{node.where}: attribute 'output_shape' is {tuple(wanted)}, there are {rank} spatial axes")
     total = [max(f - o, 0) for f, o in zip(full, out, strict=True)]
     return tuple(t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in total), out
 
@@ -220,12 +238,16 @@ class _ConvTranspose(Operator):
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, w = given(inputs), given(inputs, 1)
         dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
-        if len(w.dims) != len(dims) + 2 or w.dims[0] != c or c % group:
+        if len(w.dims) != len(dims) + 2 or group < 1 or w.dims[0] != c or c % group:
             raise ModelError(f"{node.where}: weights of shape {w.dims} with group {group} do not fit an input of shape {x.dims}")
         if len(dims) > 3:
             raise ModelError(f"{node.where}: convolutions over more than 3 spatial axes are not supported, the input has {len(dims)}")
+        need_kernel(node, w)
         out = transposed_geometry(node, dims, w.dims[2:])[1]
-        return [TensorType(x.dtype, arrange(node, x.dims[0], w.dims[1] * group, out))]
+        y = TensorType(x.dtype, arrange(node, x.dims[0], w.dims[1] * group, out))
+        need_shape(node, inputs, BIAS, (w.dims[1] * group,))
+        need_shape(node, inputs, RESIDUAL, y.dims)
+        return [y]
 
     def is_native(self, node: Node) -> bool:
         return all_f32(node)

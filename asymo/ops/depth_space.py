@@ -20,10 +20,9 @@ class _Blocks(Operator):
     def is_native(self, node: Node) -> bool:
         return is_movable(given(node.inputs).dtype)
 
-    def _block(self, node: Node, x: TensorType, fits: bool) -> int:
-        if x.rank != 4 or not fits:
+    def _need_block(self, node: Node, x: TensorType, axes: tuple[int, ...], multiple: int) -> None:
+        if node.attrs["blocksize"] < 1 or x.rank != 4 or any(x.dims[a] % multiple for a in axes):
             raise ModelError(f"{node.where}: blocks of {node.attrs['blocksize']} do not fit a tensor of shape {x.dims}")
-        return int(node.attrs["blocksize"])
 
 
 @operator("DepthToSpace")
@@ -32,7 +31,7 @@ class DepthToSpace(_Blocks):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, b = given(inputs), node.attrs["blocksize"]
-        self._block(node, x, x.rank == 4 and x.dims[1] % b**2 == 0)
+        self._need_block(node, x, (1,), b**2)
         n, c, h, w = x.dims
         return [TensorType(x.dtype, (n, c // b**2, h * b, w * b))]
 
@@ -58,7 +57,7 @@ class SpaceToDepth(_Blocks):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, b = given(inputs), node.attrs["blocksize"]
-        self._block(node, x, x.rank == 4 and x.dims[2] % b == 0 and x.dims[3] % b == 0)
+        self._need_block(node, x, (2, 3), b)
         n, c, h, w = x.dims
         return [TensorType(x.dtype, (n, c * b**2, h // b, w // b))]
 

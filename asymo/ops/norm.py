@@ -16,7 +16,7 @@ import numpy as np
 from asymo.errors import ModelError
 from asymo.graph.build import before, ints, scalar
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.ops import Example, Operator, axis_of, given, operator
+from asymo.ops import Example, Operator, axis_of, given, need_shape, operator
 from asymo.ops.matmul import F32, all_f32
 from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
@@ -102,8 +102,10 @@ class GroupNormalization(Operator):
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = given(inputs)
         groups = node.attrs.get("num_groups", 1)
-        if x.rank < 2 or x.dims[1] % groups:
+        if x.rank < 2 or groups < 1 or x.dims[1] % groups:
             raise ModelError(f"{node.where}: an input of shape {x.dims} has no channels that split into {groups} groups")
+        for index in (1, 2):
+            need_shape(node, inputs, index, (groups if node.attrs.get("param_per_group") else x.dims[1],))
         return [x]
 
     def is_native(self, node: Node) -> bool:
@@ -147,6 +149,8 @@ class LRN(Operator):
     """Channels first; the planner rewrites it as asymo::LRN."""
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
+        if not 1 <= node.attrs["size"] < 1 << 31:
+            raise ModelError(f"{node.where}: attribute 'size' is {node.attrs['size']}, it must be positive")
         return [given(inputs)]
 
     def is_native(self, node: Node) -> bool:
@@ -188,6 +192,8 @@ class BatchNormalization(Operator):
 
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x, mean = given(inputs), given(inputs, 3)
+        for index in range(1, 5) if node.attrs.get("spatial", 1) == 1 else ():
+            need_shape(node, inputs, index, (x.dims[1] if x.rank > 1 else 1,))
         types: list[TensorType | None] = [x, mean, mean]
         return types[: max(len(node.outputs), 1)]
 

@@ -62,6 +62,8 @@ class Pad(Operator):
     def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
         x = given(inputs)
         pads = pads_of(node, x.rank)
+        if _mode(node) not in ("constant", "reflect", "edge", "wrap"):
+            raise ModelError(f"{node.where}: unknown mode {_mode(node)!r}")
         shape = tuple(n + b + e for n, (b, e) in zip(x.dims, pads, strict=True))
         if min(shape, default=0) < 0:
             raise ModelError(f"{node.where}: pads {pads} take more than {x.dims} has")

@@ -71,6 +71,8 @@ def axes_of(node: Node, shape: Ints) -> list[Axis]:
         raise ModelError(f"{node.where}: needs either scales or sizes")
     if (sizes if sizes.size else scales).size != len(axes):
         raise ModelError(f"{node.where}: {(sizes if sizes.size else scales).size} scales or sizes for {len(axes)} axes")
+    if not (np.isfinite(scales).all() and (sizes.size or (scales > 0).all()) and (sizes >= 0).all()):
+        raise ModelError(f"{node.where}: scales must be positive and finite, sizes not negative: {[*scales]}, {[*sizes]}")
     if sizes.size:
         outs = [int(s) for s in sizes]
         factors = [o / shape[a] if shape[a] else 1.0 for o, a in zip(outs, axes, strict=True)]
@@ -87,6 +89,8 @@ def axes_of(node: Node, shape: Ints) -> list[Axis]:
         roi = known(node, 1).astype(np.float64)
     result = []
     for i, (a, out, factor) in enumerate(zip(axes, outs, factors, strict=True)):
+        if out and not shape[a]:
+            raise ModelError(f"{node.where}: cannot resize axis {a} of shape {shape}, which is empty, to {out}")
         start, end = float(roi[i]), float(roi[len(axes) + i])
         if not (isclose(factor, 1.0) and out == shape[a] and isclose(start, 0.0) and isclose(end, 1.0)):
             result.append(Axis(a, shape[a], out, factor, start, end))

@@ -12,7 +12,7 @@ import numpy as np
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType, Value
-from asymo.ops import Example, Operator, given, operator
+from asymo.ops import Example, Operator, given, need_shape, operator
 from asymo.ops.epilogue import ACTS
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
@@ -66,7 +66,10 @@ def activations(node: Node, directions: int) -> list[list[tuple[int, float, floa
 
 
 def directions_of(node: Node) -> int:
-    return 2 if text(node.attrs.get("direction", "forward")) == "bidirectional" else 1
+    direction = text(node.attrs.get("direction", "forward"))
+    if direction not in ("forward", "reverse", "bidirectional"):
+        raise ModelError(f"{node.where}: unknown direction {direction!r}")
+    return 2 if direction == "bidirectional" else 1
 
 
 @operator("LSTM", "GRU", "RNN")
@@ -84,12 +87,19 @@ class Recurrent(Operator):
                 f"{node.where}: W of shape {w.dims} and R of shape {r.dims} do not fit {directions} direction(s), X of shape {x.dims} "
                 f"and hidden size {hidden}"
             )
+        if node.attrs.get("hidden_size", hidden) != hidden:
+            raise ModelError(f"{node.where}: attribute 'hidden_size' is {node.attrs['hidden_size']}, R has shape {r.dims}")
+        need_shape(node, inputs, 3, (directions, 2 * gates * hidden))
+        need_shape(node, inputs, 4, (x.dims[0 if node.attrs.get("layout", 0) else 1],))
+        need_shape(node, inputs, 7, (directions, 3 * hidden))
         if node.attrs.get("layout", 0):
             batch, seq = x.dims[:2]
             y, state = TensorType(x.dtype, (batch, seq, directions, hidden)), TensorType(x.dtype, (batch, directions, hidden))
         else:
             seq, batch = x.dims[:2]
             y, state = TensorType(x.dtype, (seq, directions, batch, hidden)), TensorType(x.dtype, (directions, batch, hidden))
+        need_shape(node, inputs, 5, state.dims)
+        need_shape(node, inputs, 6, state.dims)
         types: list[TensorType | None] = [y, state, state]
         return types[: max(len(node.outputs), 1)]
 

@@ -16,7 +16,7 @@ from asymo.plan.strides import dense
 
 def permutation(node: Node, rank: int) -> tuple[int, ...]:
     """The node's perm; reversed axes when it has none."""
-    perm = tuple(int(p) % max(rank, 1) for p in node.attrs.get("perm", range(rank - 1, -1, -1)))
+    perm = tuple(int(p) + rank * (p < 0) for p in node.attrs.get("perm", range(rank - 1, -1, -1)))
     if sorted(perm) != list(range(rank)):
         raise ModelError(f"{node.where}: perm {perm} does not permute the axes of a tensor of rank {rank}")
     return perm

@@ -57,14 +57,32 @@ def per_axis(node: Node, name: str, rank: int, default: int) -> Ints:
     return values
 
 
+def auto_pad(node: Node) -> str:
+    """The attribute auto_pad; ModelError when it is none of ONNX's."""
+    auto = text(node.attrs.get("auto_pad", "NOTSET"))
+    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+        raise ModelError(f"{node.where}: unknown auto_pad {auto!r}")
+    return auto
+
+
+def pads_of(node: Node, rank: int) -> Ints:
+    """Explicit pads, all begins before all ends; ModelError when there are too many, too few or negative ones."""
+    pads = (0,) * (2 * rank) if auto_pad(node) == "VALID" else tuple(int(p) for p in node.attrs.get("pads") or (0,) * (2 * rank))
+    if len(pads) != 2 * rank or min(pads, default=0) < 0:
+        raise ModelError(f"{node.where}: attribute 'pads' is {pads}: it must be {2 * rank} numbers, none negative")
+    return pads
+
+
 def window(node: Node, inp: Ints, kernel: Ints) -> Window:
     """The window of a Conv or pooling node over `inp`: auto_pad resolved, ceil_mode obeyed."""
     rank = len(inp)
     stride, dilation = per_axis(node, "strides", rank, 1), per_axis(node, "dilations", rank, 1)
+    if len(kernel) != rank:
+        raise ModelError(f"{node.where}: a kernel of shape {kernel} does not fit {rank} spatial axes")
     if min((*stride, *dilation, *kernel), default=1) < 1:
         raise ModelError(f"{node.where}: kernel_shape, strides and dilations must be positive: {kernel}, {stride}, {dilation}")
     span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True))
-    auto = text(node.attrs.get("auto_pad", "NOTSET"))
+    auto = auto_pad(node)
     ceil = bool(node.attrs.get("ceil_mode", 0))
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         out = tuple(-(-i // s) for i, s in zip(inp, stride, strict=True))
@@ -72,9 +90,7 @@ def window(node: Node, inp: Ints, kernel: Ints) -> Window:
         small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
         begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
         return Window(inp, kernel, stride, dilation, begin, end, out)
-    pads = (0,) * (2 * rank) if auto == "VALID" else tuple(int(p) for p in node.attrs.get("pads") or (0,) * (2 * rank))
-    if len(pads) != 2 * rank:
-        raise ModelError(f"{node.where}: attribute 'pads' has {len(pads)} numbers for {rank} spatial axes")
+    pads = pads_of(node, rank)
     begin, end = pads[:rank], pads[rank:]
     dims = []
     for i, s, w, b, e in zip(inp, stride, span, begin, end, strict=True):

@@ -38,8 +38,8 @@ def test_declarations_keep_names_types_and_symbolic_dimensions() -> None:
     )
     helper.set_model_props(proto, {"author": "somebody"})
     graph, meta = reader.read(proto.SerializeToString())
-    assert [(a.name, a.type, a.shape) for a in meta.inputs] == [("a", "tensor(float)", ("n", 3, None, None)), ("b", "tensor(int64)", None)]
-    assert [(a.name, a.type, a.shape) for a in meta.outputs] == [("y", "tensor(float)", (1, "m")), ("s", "seq(tensor(float))", None)]
+    assert [(a.name, a.type, a.shape) for a in meta.inputs] == [("a", "tensor(float)", ["n", 3, None, None]), ("b", "tensor(int64)", None)]
+    assert [(a.name, a.type, a.shape) for a in meta.outputs] == [("y", "tensor(float)", [1, "m"]), ("s", "seq(tensor(float))", None)]
     assert (meta.producer_name, meta.producer_version, meta.domain, meta.graph_name, meta.version) == (
         "maker",
         "1.5",

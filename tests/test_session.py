@@ -7,6 +7,7 @@ import os
 import threading
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import asymo
-from asymo.errors import AsymoError, InvalidArgumentError, InvalidInputError
+from asymo.errors import AsymoError, InvalidArgumentError, InvalidInputError, UnsupportedError
 
 
 def model(
@@ -45,8 +46,8 @@ def dense(rng: np.random.Generator, m: int = 33) -> tuple[bytes, np.ndarray, np.
 def test_describes_itself() -> None:
     session = asymo.InferenceSession(RELU, providers=["CPUExecutionProvider"])
     (x,), (y,) = session.get_inputs(), session.get_outputs()
-    assert (x.name, list(x.shape), x.type) == ("x", ["n", 3], "tensor(float)")
-    assert (y.name, list(y.shape), y.type) == ("y", ["n", 3], "tensor(float)")
+    assert (x.name, x.shape, x.type) == ("x", ["n", 3], "tensor(float)")
+    assert (y.name, y.shape, y.type) == ("y", ["n", 3], "tensor(float)")
     assert session.get_modelmeta().graph_name == "test"
     assert session.host_ops == {}
 
@@ -115,6 +116,48 @@ def test_outputs_are_the_callers_own() -> None:
     y[:], z[:] = 0, 0
     np.testing.assert_array_equal(x, [1, 2])
     np.testing.assert_array_equal(session.run(["z"], {"x": x})[0], [5, 6])
+
+
+def test_a_bound_output_may_be_an_input() -> None:
+    session = asymo.load(model([helper.make_node("Transpose", ["x"], ["y"])], {"x": (F, [67, 67])}, {"y": (F, [67, 67])}))
+    x = np.random.default_rng(0).standard_normal((67, 67), np.float32)
+    expected = x.T.copy()
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    binding.bind_cpu_output("y", x)
+    session.run_with_iobinding(binding)
+    np.testing.assert_array_equal(x, expected)
+
+
+@pytest.mark.parametrize("feed", [None, [np.zeros((1, 3), np.float32)]], ids=["nothing", "list"])
+def test_what_is_no_feed(feed: Any) -> None:
+    with pytest.raises(InvalidInputError, match="give a dict"):
+        asymo.load(RELU).run(None, feed)
+
+
+def test_more_arrays_than_inputs() -> None:
+    x = np.zeros((1, 3), np.float32)
+    with pytest.raises(InvalidInputError, match="2 arrays for 1 inputs"):
+        asymo.load(RELU)(x, x)
+
+
+def test_a_name_is_no_list_of_names() -> None:
+    with pytest.raises(InvalidInputError, match="list of names"):
+        asymo.load(RELU).run("y", {"x": np.zeros((1, 3), np.float32)})
+
+
+@pytest.mark.parametrize("threads", ["4", 2.5, None, -1], ids=str)
+def test_numbers_of_threads_that_are_none(threads: Any) -> None:
+    options = asymo.SessionOptions()
+    options.intra_op_num_threads = threads
+    with pytest.raises(InvalidArgumentError, match="intra_op_num_threads"):
+        asymo.InferenceSession(RELU, options)
+
+
+def test_broadcast_over_more_axes_than_a_step_has() -> None:
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    with pytest.raises(UnsupportedError, match="10 axes"):
+        asymo.load(model(nodes, {"a": (F, [1, 2] * 5), "b": (F, [2, 1] * 5)}, {"y": (F, [2] * 10)}))
 
 
 def test_bound_outputs_receive_the_results() -> None:

@@ -40,7 +40,7 @@ class NodeArg:
 
     name: str
     type: str
-    shape: tuple[Dim, ...] | None
+    shape: list[Dim] | None
 
 
 @dataclass(frozen=True)
@@ -448,7 +448,7 @@ def _type_string(type_proto: Any) -> str:
 def _node_arg(declared: Any) -> NodeArg:
     type = declared.type
     shape = _shape(type.tensor_type, f"the declaration of {declared.name!r}") if type.WhichOneof("value") == "tensor_type" else None
-    return NodeArg(declared.name, _type_string(type), shape)
+    return NodeArg(declared.name, _type_string(type), None if shape is None else list(shape))
 
 
 # ---- nodes

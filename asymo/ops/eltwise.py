@@ -15,6 +15,7 @@ from math import prod
 
 import numpy as np
 
+from asymo.errors import UnsupportedError
 from asymo.graph.ir import Node, TensorType, Value
 from asymo.ops import Example, Operator, all_given, broadcast, given, operator
 from asymo.plan import opcodes, strides
@@ -28,6 +29,9 @@ F32, BOOL = np.dtype(np.float32), np.dtype(bool)
 
 MAX_INPUTS = 14
 """Inputs of one step: their types are four bits each of one int64."""
+
+MAX_RANK = 8
+"""Dimensions of one step, after merging."""
 
 MAX_CODE = 48
 """Instructions of one step."""
@@ -149,6 +153,7 @@ def emit_eltwise(
     ins = [lo.input(v) for v in inputs]
     outs = [lo.output(v) for v in outputs]
     walk = strides.collapse(shape, *(strides.broadcast(v.shape, shape) for v in inputs), *(strides.dense(shape) for _ in outputs))
+    _need_rank(lo, walk[0])
     code, immediates = opcodes.encode(len(inputs), body, results)
     args: Args = {
         "rank": len(walk[0]),
@@ -163,11 +168,20 @@ def emit_eltwise(
     lo.emit("eltwise", args, [lo.const(code), lo.const(immediates), lo.const(np.array(walk[1:], np.int64)), *ins, *outs])
 
 
+def _need_rank(lo: Lowering, shape: Sequence[int]) -> None:
+    if len(shape) > MAX_RANK:
+        raise UnsupportedError(
+            f"{lo.graph.name}: an elementwise operator broadcasts over {len(shape)} axes that cannot be merged, at most {MAX_RANK} "
+            f"are possible: {tuple(shape)}; reshape its inputs in the model"
+        )
+
+
 def emit_typed(lo: Lowering, name: str, inputs: Sequence[Tensor], y: Tensor) -> None:
     """Emits one typed step: y = name(inputs), inputs broadcast."""
     if prod(y.shape) == 0:
         return
     walk = strides.collapse(y.shape, *(strides.broadcast(x.shape, y.shape) for x in inputs), strides.dense(y.shape))
+    _need_rank(lo, walk[0])
     args: Args = {
         "op": opcodes.typed_code(name),
         "rank": len(walk[0]),

@@ -105,7 +105,8 @@ class Recurrent(Operator):
 
     def is_native(self, node: Node) -> bool:
         floats = [v for i, v in enumerate(node.inputs) if v is not None and i != 4]
-        return all(v.dtype == F32 for v in floats)
+        lengths = node.input(4)
+        return all(v.dtype == F32 for v in floats) and (lengths is None or lengths.dtype == np.int32)
 
     def lower(self, node: Node, lo: Lowering) -> None:
         x, w, b, lens = (lo.input(node.input(i)) for i in (0, 1, 3, 4))

@@ -18,28 +18,6 @@ from asymo.plan.arena import Lifetime, place
 from asymo.plan.partition import is_serial
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Step
 
-WRITES: dict[str, tuple[int, ...]] = {
-    "gemm": (5,),
-    "gemm_pack": (1,),
-    "conv": (5,),
-    "dwconv": (5,),
-    "winograd": (5,),
-    "pool": (1, 2),
-    "typed": (-1,),
-    "copy": (1,),
-    "fill": (1,),
-    "gather": (2,),
-    "reduce": (1,),
-    "argreduce": (1,),
-    "softmax": (1,),
-    "norm": (3, 4, 5),
-    "lrn": (1,),
-    "resample": (3,),
-    "rnn": (7, 8, 9, 10),
-}
-"""Operand positions a step kind writes (negative: from the end). `eltwise` writes its last args["n_out"] operands."""
-
-
 ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
 """Step kinds that can write rows apart, and the operand that they write."""
 

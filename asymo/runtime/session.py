@@ -82,8 +82,8 @@ def _cpus(cores: str | Sequence[int] | None, threads: int) -> tuple[int, ...]:
     """The CPU of each worker, -1 where it is left to the kernel. By default one for each core, as far as the cgroup's quota goes."""
     machine = topology.read()
     wanted = cores if cores is not None else knobs.CORES.get()
-    if threads < 0:
-        raise InvalidArgumentError(f"intra_op_num_threads={threads}: give the number of workers, or 0 for one per core")
+    if not isinstance(threads, int | np.integer) or threads < 0:
+        raise InvalidArgumentError(f"intra_op_num_threads={threads!r}: give the number of workers, or 0 for one per core")
     threads = threads or (knobs.NUM_THREADS.get() or 0 if cores is None else 0)
     cpus = machine.select(wanted if wanted is not None else "all")
     threads = threads or min(len(cpus), machine.usable)
@@ -202,6 +202,8 @@ class InferenceSession:
                 results = [env[name] for name in self._output_names]
         if output_names is None:
             return results
+        if isinstance(output_names, str):
+            raise InvalidInputError(f"output_names={output_names!r}: give a list of names")
         unknown = [name for name in output_names if name not in self._output_names]
         if unknown:
             raise InvalidInputError(f"the model has no output {unknown[0]!r}; it has {', '.join(self._output_names)}")
@@ -209,13 +211,18 @@ class InferenceSession:
 
     def __call__(self, *arrays: np.ndarray, **named: np.ndarray) -> Any:
         """session(x) or session(name=x): the inputs in order or by name; one output alone, several as a list."""
+        if len(arrays) > len(self._input_names):
+            raise InvalidInputError(f"{len(arrays)} arrays for {len(self._input_names)} inputs")
         results = self.run(None, {**dict(zip(self._input_names, arrays, strict=False)), **named})
         return results[0] if len(results) == 1 else results
 
     def run_with_iobinding(self, iobinding: IOBinding, run_options: Any = None) -> None:
-        """Runs on bound arrays; outputs are written into the bound arrays where there are any."""
+        """Runs on bound arrays; outputs are written into the bound arrays where there are any.
+        Inputs that share memory with a bound output are copied first."""
         with self._lock:
             arrays = self._checked(iobinding.inputs)
+            targets = iobinding.targets.values()
+            arrays = [a.copy() if isinstance(a, np.ndarray) and any(np.may_share_memory(a, t) for t in targets) else a for a in arrays]
             results = self._walk(self._stage(arrays), arrays, iobinding.targets)
         iobinding.store(results)
 
@@ -229,6 +236,8 @@ class InferenceSession:
     def _checked(self, feed: Mapping[str, Any]) -> list[Any]:
         """The feed as C-contiguous arrays of the declared dtypes, in the order of the inputs."""
         names = self._input_names
+        if feed.__class__ is not dict and not isinstance(feed, Mapping):
+            raise InvalidInputError(f"the feed is a {feed.__class__.__name__}; give a dict of input names and arrays")
         if len(feed) != len(names):
             return self._checked(dict(zip(names, self._match_names(feed), strict=True)))
         arrays = []

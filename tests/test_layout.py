@@ -109,7 +109,7 @@ def programs(draw: st.DrawFn) -> tuple[list, np.ndarray, dict[str, np.ndarray]]:
         rank = len(s)
         kind = draw(st.sampled_from(STEPS))
         axis = draw(st.integers(0, rank - 1)) if rank else 0
-        if kind == "transpose":
+        if kind == "transpose" and rank:
             perm = draw(st.permutations(range(rank)))
             nodes.append(node("Transpose", [last], [out], perm=perm))
             shapes[out] = tuple(s[p] for p in perm)

@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return demo.main() if args.command is None else args.call(args)
     except BrokenPipeError:  # the reader of our output has seen enough
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except (AsymoError, OSError) as error:
         print(f"asymo-bench: {error}", file=sys.stderr)

@@ -1,10 +1,11 @@
-# make demo   sets up, then runs a real model and prints what it heard and how fast
-# make test   sets up, then runs the tests
-# make lint   formatters, linters and type checkers, over Python and C
-# make models  what make test leaves out: whole models, slow tests (downloads wheels, installs ONNX Runtime)
-# make bench  the fixed benchmark set against ONNX Runtime
-# make arm    cross-compiles for aarch64 and runs the kernel tests under qemu
-# make clean  removes everything that the others made
+# make demo      sets up, then runs a real model and prints what it heard and how fast
+# make test      sets up, then runs the tests
+# make models    what make test leaves out: whole models, slow tests (downloads wheels, installs ONNX Runtime)
+# make lint      formatters, linters and type checkers, over Python and C
+# make sanitize  kernel and operator tests under the address and undefined behaviour sanitizers
+# make arm       cross-compiles for aarch64 and replays recorded plans under qemu
+# make bench     the fixed benchmark set against ONNX Runtime
+# make clean     removes everything that the others made
 
 PYTHON ?= python3
 VENV := .venv

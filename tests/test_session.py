@@ -52,6 +52,13 @@ def test_describes_itself() -> None:
     assert session.host_ops == {}
 
 
+def test_other_providers_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    asymo.InferenceSession(RELU, providers=["CPUExecutionProvider"])
+    assert caplog.text == ""
+    asymo.InferenceSession(RELU, providers=[("CUDAExecutionProvider", {"device_id": 0}), "CPUExecutionProvider"])
+    assert "CUDAExecutionProvider is not available" in caplog.text
+
+
 def test_run_names_and_shapes() -> None:
     session = asymo.load(RELU)
     for n in (1, 4, 1, 7):

@@ -31,6 +31,7 @@ log = logging.getLogger("asymo")
 log.setLevel(str(knobs.LOG.get()).upper())
 
 POLICIES = ("latency",)
+PROVIDERS = ("AsymoExecutionProvider", "CPUExecutionProvider")
 STAGES = 8
 """Plans kept per session, one for each set of input shapes (least recently used go first)."""
 
@@ -96,7 +97,7 @@ class InferenceSession:
     Args:
         path_or_bytes: an ONNX file or its bytes.
         sess_options: see `SessionOptions`.
-        providers, provider_options: accepted as ONNX Runtime takes them; there is one provider, "AsymoExecutionProvider".
+        providers, provider_options: accepted as ONNX Runtime takes them; everything runs on the CPU, and another provider is warned of.
         cores: "all" (default), "big", "little", a list such as "0-3,6", or CPU ids. Sessions on disjoint sets run side by side.
         policy: "latency".
 
@@ -119,6 +120,10 @@ class InferenceSession:
     ) -> None:
         if policy not in POLICIES:
             raise InvalidArgumentError(f"policy={policy!r}: choose one of {', '.join(POLICIES)}")
+        for provider in providers or ():
+            name = provider if isinstance(provider, str) else provider[0]
+            if name not in PROVIDERS:
+                log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
         self._graph, self._meta = reader.read(path_or_bytes)
@@ -152,7 +157,7 @@ class InferenceSession:
         return self._meta
 
     def get_providers(self) -> list[str]:
-        return ["AsymoExecutionProvider", "CPUExecutionProvider"]
+        return list(PROVIDERS)
 
     def get_session_options(self) -> SessionOptions:
         return self._options

@@ -1,0 +1,471 @@
+"""What a step does, in countable things that take time: the features of its kernel class, from its arguments alone.
+
+A step's seconds on one core are the sum over its features of count x seconds each (`speeds.Rates`). CLASSES says which features a class
+has, CYCLES what one costs on a core that nobody has measured. Everything follows csrc/exec/*.c: the loops there are counted here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+Args = Mapping[str, Any]
+
+CYCLES: dict[str, float] = {
+    "macs": 1.0,  # multiply-adds, padded to whole vectors, over the peak
+    "stall": 1.0,  # multiply-adds that a register tile of few rows leaves undone while it waits for its own results, over the peak
+    "lane": 2.0,  # elements that an instruction or a load and a store pass through, over the width of a multiply-add
+    "tap": 1.3,  # multiply-adds of a depthwise convolution, over the peak
+    "tile": 30.0,  # register tiles begun and ended
+    "output": 0.15,  # elements stored
+    "row": 2.0,  # pointers to rows set
+    "act": 0.5,  # elements through an activation that is not fused, times its weight (ACT_WEIGHT)
+    "enter": 0.6,  # Winograd: elements of transformed inputs
+    "leave": 0.6,  # Winograd: elements of products transformed back
+    "span": 40.0,  # runs of equal work begun: rows of a depthwise convolution, windows, rows copied
+    "item": 4.0,  # elements handled one by one
+    "unit": 60.0,  # units begun
+    "near": 0.02,  # bytes from L2
+    "far": 0.1,  # bytes from beyond L2
+    "memory": 0.3,  # bytes from memory
+}
+"""Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
+
+GEMM = ("macs", "stall", "tile", "output", "row", "act", "unit", "near", "far", "memory")
+MOVE = ("lane", "item", "span", "unit", "far", "memory")
+CLASSES: dict[str, tuple[str, ...]] = {
+    "gemm": GEMM,
+    "gemv": GEMM,
+    "conv": GEMM,
+    "winograd2": ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "far", "memory"),
+    "winograd4": ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "far", "memory"),
+    "dwconv": ("tap", "output", "span", "act", "unit", "far", "memory"),
+    "pool": ("lane", "span", "unit", "far", "memory"),
+    "eltwise": ("lane", "span", "unit", "far", "memory"),
+    "typed": ("item", "unit", "far", "memory"),
+    "copy": MOVE,
+    "transpose": MOVE,
+    "gather": ("lane", "unit", "far", "memory"),
+    "reduce": ("lane", "span", "unit", "far", "memory"),
+    "softmax": ("lane", "span", "unit", "far", "memory"),
+    "norm": ("lane", "span", "unit", "far", "memory"),
+    "lrn": ("lane", "unit", "far", "memory"),
+    "resample": ("lane", "unit", "far", "memory"),
+    "rnn": ("macs", "act", "unit", "near", "far", "memory"),
+}
+"""Kernel class -> its features."""
+
+ACT_WEIGHT = {0: 0, 1: 0, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 7: 1, 8: 1, 9: 8, 10: 6, 11: 4, 12: 4, 13: 2, 14: 6, 15: 1, 16: 1}
+"""asymo_act -> how much more than a plain pass over the elements; 0: fused."""
+
+STRIP = 256
+"""ASYMO_GEMM_STRIP: rows whose pointers are set at a time."""
+
+ACCUMULATORS = 8
+"""Vectors of results a core keeps in flight: latency x pipes of a multiply-add."""
+
+FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 16
+
+KINDS = (
+    "gemm", "gemm_pack", "conv", "dwconv", "winograd", "pool", "eltwise", "typed", "copy", "fill", "gather", "reduce", "argreduce",
+    "softmax", "norm", "lrn", "resample", "rnn",
+)  # fmt: skip
+"""The step kinds of csrc/exec/steps.inc."""
+
+
+class Place(NamedTuple):
+    """Where a step runs, as far as its counts depend on it: the register tile, one core's cache sizes (0: unknown or none), how many
+    cores run it, and how many bytes are touched between two runs of it (its constants come from there)."""
+
+    mr: int
+    nr: int
+    l1: int
+    l2: int
+    l3: int
+    busy: int
+    run_bytes: int
+
+
+Counts = dict[str, float]
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def round_up(a: int, b: int) -> int:
+    return ceil_div(a, b) * b
+
+
+def classify(kind: str, args: Args, mr: int = 8) -> str:
+    """The kernel class of a step. mr: rows of a register tile; a GEMM with no more of them is a `gemv`."""
+    match kind:
+        case "gemm":
+            return "gemv" if args["m"] <= mr else "gemm"
+        case "winograd":
+            return f"winograd{args['tile']}"
+        case "conv":
+            return "conv" if args["batch"] * prod(args["out"]) > mr else "gemv"
+        case "copy":
+            return "transpose" if _is_transpose(args) else "copy"
+        case "fill":
+            return "copy"
+        case "gemm_pack":
+            return "transpose"
+        case "argreduce":
+            return "reduce"
+    return kind
+
+
+def count(kind: str, args: Args, at: Place) -> Counts:
+    """Feature -> how much of it the whole step (all phases) does; a feature that is left out is 0."""
+    return _COUNTERS[kind](args, at)
+
+
+def units(kind: str, args: Args, nr: int) -> int:
+    """Units of one phase: what asymo_step_units says for kernels with panels of nr columns."""
+    return max(_UNITS[kind](args, nr), 0)
+
+
+def phases(kind: str, args: Args) -> int:
+    """Phases of a step."""
+    if kind != "rnn":
+        return 1
+    return int(max(args["seq"], 1)) * (2 if args["cell"] == 2 and not args["linear_before_reset"] else 1)
+
+
+def misses(size: float, cache: int) -> float:
+    """Which part of something of this size is no longer in a cache when it is read again: from none at half the cache to all at twice."""
+    if not cache or size <= cache / 2:
+        return 0.0
+    return min(1.0, (size - cache / 2) / (1.5 * cache))
+
+
+def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0) -> None:
+    """Adds `size` bytes that were last touched `reuse` bytes ago. shared: the part that another core has in its cache."""
+    beyond = max(misses(reuse, at.l2), shared)
+    from_memory = beyond if not at.l3 and not shared else misses(reuse, at.l3)
+    counts["far"] = counts.get("far", 0.0) + size * max(beyond - from_memory, 0.0)
+    counts["memory"] = counts.get("memory", 0.0) + size * from_memory
+
+
+# ---- GEMM and convolution
+
+
+def _gemm(args: Args, at: Place) -> Counts:
+    entries = prod(args["batch"])
+    weights = sum(s > 0 for s in args["b_stride"])
+    own = prod(b for b, s in zip(args["batch"], args["b_stride"], strict=True) if s) if weights else 1
+    inputs = 4 * args["m"] * args["k"] * entries
+    return _blocks(args, at, args["m"], args["n"], args["k"], 1, entries, own, inputs)
+
+
+def _conv(args: Args, at: Place) -> Counts:
+    taps, k = _taps(args)
+    m, groups = args["batch"] * prod(args["out"]), args["groups"]
+    inputs = 4 * args["batch"] * prod(args["in"]) * args["c"] * groups
+    return _blocks(args, at, m, args["n"], k, taps, groups, groups, inputs)
+
+
+def _taps(args: Args) -> tuple[int, int]:
+    """(pointers of a row, its depth): see shape_of in csrc/exec/conv.c."""
+    depth, height, width = args["kernel"]
+    joined = width > 1 and args["c"] <= FEW_CHANNELS and args["dilation"][2] == 1 and args["x_stride"][2] == args["c"]
+    return depth * height * (1 if joined else width), depth * height * width * args["c"]
+
+
+def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: int, own: int, inputs: int) -> Counts:
+    """`entries` GEMMs of m x n x k in units of unit_m x unit_n. own: how many of them have weights of their own."""
+    if m * n * entries == 0:
+        return {}
+    mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
+    unit_m = args["unit_m"] if args["unit_m"] > 0 else m
+    unit_n = round_up(args["unit_n"] if args["unit_n"] > 0 else n, nr)
+    blocks_m, blocks_n = ceil_div(m, unit_m), ceil_div(n, unit_n)
+    vectors, panels = ceil_div(n, lanes), ceil_div(n, nr)
+    full, rest = divmod(unit_m, mr)
+    last, last_rest = divmod(m - (blocks_m - 1) * unit_m, mr)
+    rests: dict[int, int] = {}
+    for rows, times in ((rest, blocks_m - 1), (last_rest, 1)):
+        if rows and times:
+            rests[rows] = rests.get(rows, 0) + times
+    whole = full * (blocks_m - 1) + last
+    tiles = whole + sum(rests.values())
+    stall = k * panels * lanes * (sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr))
+    strip = min(STRIP // mr * mr, unit_m)
+    strips = (blocks_m - 1) * ceil_div(unit_m, STRIP // mr * mr) + ceil_div(m - (blocks_m - 1) * unit_m, STRIP // mr * mr)
+    n_fastest = bool(args["n_fastest"]) or blocks_n == 1
+    counts: Counts = {
+        "macs": float(entries * k * m * vectors * lanes),
+        "stall": float(entries * stall),
+        "tile": float(entries * tiles * panels),
+        "output": float(entries * m * n),
+        "row": float(entries * m * taps * (1 if n_fastest else blocks_n)),
+        "act": float(entries * m * n * ACT_WEIGHT[args["act"]]),
+        "unit": float(entries * blocks_m * blocks_n),
+        "near": float(entries * tiles * panels * 4 * k * (nr + min(mr, m))) if 4 * k * (nr + min(mr, m)) > at.l1 else 0.0,
+    }
+    panel_bytes, strip_bytes = 4 * k * nr, 4 * k * strip
+    b_bytes, block_bytes = panels * panel_bytes, ceil_div(unit_n, nr) * panel_bytes
+    a_bytes = inputs / entries
+    outputs = 4 * entries * m * n
+    again = misses(strip_bytes + panel_bytes, at.l2) * (panels - 1)
+    weights, activations = float(own * b_bytes), float(inputs)
+    if n_fastest:
+        b_again = (strips - 1) * misses(b_bytes + strip_bytes, at.l2)
+    else:
+        b_again = (strips - 1) * misses(block_bytes + strip_bytes, at.l2)
+        again = max(again, (blocks_n - 1) * misses(a_bytes + block_bytes, at.l2))
+    stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
+    stream(counts, at, activations, inputs + outputs, (at.busy - 1) / at.busy)
+    counts["far"] = counts.get("far", 0.0) + entries * (b_bytes * b_again + a_bytes * again)
+    return counts
+
+
+def _winograd(args: Args, at: Place) -> Counts:
+    tile, c, n = args["tile"], args["c"], args["n"]
+    products = (tile + 2) ** 2
+    tiles = _winograd_tiles(args)
+    if tiles * n == 0:
+        return {}
+    mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
+    unit = max(args["unit_tiles"], 1)
+    n_units = ceil_div(tiles, unit)
+    vectors, panels = ceil_div(n, lanes), ceil_div(n, nr)
+    rests: dict[int, int] = {}
+    register_tiles = 0
+    for rows, times in ((min(unit, tiles), n_units - 1), (tiles - (n_units - 1) * unit, 1)):
+        register_tiles += ceil_div(rows, mr) * times
+        if rows % mr:
+            rests[rows % mr] = rests.get(rows % mr, 0) + times
+    whole = register_tiles - sum(rests.values())
+    stall = sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr)
+    pixels = args["batch"] * prod(args["out"])
+    weights, inputs, outputs = 4 * products * c * panels * nr, 4 * args["batch"] * prod(args["in"]) * c, 4 * pixels * n
+    v_bytes, m_bytes = 4 * products * unit * c, 4 * products * unit * min(n, WINOGRAD_BLOCK)
+    counts: Counts = {
+        "macs": float(products * c * tiles * vectors * lanes),
+        "stall": float(products * c * panels * lanes * stall),
+        "tile": float(products * register_tiles * panels),
+        "enter": float(tiles * products * round_up(c, LANES)),
+        "leave": float(tiles * products * round_up(n, LANES)),
+        "act": float(pixels * n * ACT_WEIGHT[args["act"]]),
+        "unit": float(n_units),
+        "near": float(n_units * (2 * v_bytes * ceil_div(n, WINOGRAD_BLOCK) + 2 * m_bytes * ceil_div(n, WINOGRAD_BLOCK))),
+    }
+    stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
+    stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy)
+    counts["far"] = counts.get("far", 0.0) + weights * (n_units - 1) * misses(weights + v_bytes + m_bytes, at.l2)
+    return counts
+
+
+def _winograd_tiles(args: Args) -> int:
+    return int(args["batch"] * prod(ceil_div(size, args["tile"]) for size in args["out"]))
+
+
+def _dwconv(args: Args, at: Place) -> Counts:
+    (height, width), (kh, kw), channels, batch = args["out"], args["kernel"], args["channels"], args["batch"]
+    unit_c, unit_rows = max(min(args["unit_c"], channels), 1), max(args["unit_rows"], 1)
+    blocks = ceil_div(channels, unit_c) if channels else 0
+    padded = round_up(channels, LANES)
+    rows = batch * height
+    borders = min(width, 2 * ceil_div(args["pad"][1], args["stride"][1]))
+    inputs, outputs = 4 * batch * prod(args["in"]) * channels, 4 * rows * width * channels
+    counts: Counts = {
+        "tap": float(rows * width * kh * kw * padded),
+        "output": float(rows * width * channels),
+        "span": float(rows * blocks * (1 + borders)),
+        "act": float(rows * width * channels * ACT_WEIGHT[args["act"]]),
+        "unit": float(batch * ceil_div(height, unit_rows) * blocks),
+    }
+    stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy)
+    stream(counts, at, 4 * kh * kw * channels, at.run_bytes)
+    return counts
+
+
+# ---- everything else
+
+
+def _dense(counts: Counts, at: Place, read: float, written: float) -> Counts:
+    """Counts of a step that reads and writes so many bytes, each once."""
+    stream(counts, at, read + written, read + written, (at.busy - 1) / at.busy)
+    return counts
+
+
+def _pool(args: Args, at: Place) -> Counts:
+    windows = args["batch"] * prod(args["out"])
+    cells = prod(args["kernel"])
+    inputs, outputs = 4 * args["batch"] * prod(args["in"]) * args["channels"], 4 * windows * args["channels"]
+    work: Counts = {
+        "lane": float(windows * cells * round_up(args["channels"], LANES)),
+        "span": float(windows * (1 + 0.25 * cells)),
+        "unit": float(_UNITS["pool"](args, at.nr)),
+    }
+    return _dense(work, at, inputs, outputs)
+
+
+def _shape(args: Args) -> int:
+    return prod(args["shape"][: args["rank"]])
+
+
+def _eltwise(args: Args, at: Place) -> Counts:
+    size = _shape(args)
+    size_in, size_out = args["n_in"], args["n_out"]
+    work: Counts = {
+        "lane": float(size * max(args["n_code"] - size_out, 1)),
+        "span": float(ceil_div(size, 256) * args["n_code"]),
+        "unit": float(_UNITS["eltwise"](args, at.nr)),
+    }
+    return _dense(work, at, 4 * size * min(size_in, 2), 4 * size * size_out)
+
+
+def _typed(args: Args, at: Place) -> Counts:
+    size = _shape(args)
+    return _dense({"item": float(size), "unit": float(_UNITS["typed"](args, at.nr))}, at, 8 * size, 8 * size)
+
+
+def _is_transpose(args: Args) -> bool:
+    """Whether the last dimension is not dense in both tensors."""
+    if args["rank"] == 0:
+        return False
+    last = args["rank"] - 1
+    return bool(args["shape"][last] > 1 and not args["src_stride"][last] == args["dst_stride"][last] == 1)
+
+
+def _copy(args: Args, at: Place) -> Counts:
+    size, width = _shape(args), args["size_bytes"]
+    rows = prod(args["shape"][: max(args["rank"] - 1, 0)])
+    fast = width == 4 or not _is_transpose(args)
+    work: Counts = {
+        "lane": float(size * width / 4) if fast else 0.0,
+        "item": 0.0 if fast else float(size),
+        "span": float(rows),
+        "unit": float(_UNITS["copy"](args, at.nr)),
+    }
+    return _dense(work, at, size * width, size * width)
+
+
+def _fill(args: Args, at: Place) -> Counts:
+    size = args["count"] * args["size_bytes"]
+    return _dense({"lane": size / 8, "unit": float(_UNITS["fill"](args, at.nr))}, at, 0, size)
+
+
+def _pack(args: Args, at: Place) -> Counts:
+    entries = prod(args["batch"])
+    size = entries * args["k"] * round_up(args["n"], at.nr)
+    fast = args["n_stride"] == 1
+    panels = entries * ceil_div(args["n"], at.nr)
+    work: Counts = {
+        "lane": float(size) if fast else 0.0,
+        "item": 0.0 if fast else float(size),
+        "span": float(panels * args["k"]),
+        "unit": float(panels),
+    }
+    return _dense(work, at, 4 * size, 4 * size)
+
+
+def _gather(args: Args, at: Place) -> Counts:
+    rows = args["outer"] * args["count"]
+    size = rows * args["inner_bytes"]
+    return _dense({"lane": size / 4, "unit": float(rows)}, at, size, size)
+
+
+def _reduce(args: Args, at: Place) -> Counts:
+    size = args["outer"] * args["reduce"] * args["inner"]
+    work: Counts = {
+        "lane": float(size),
+        "span": float(args["outer"] * (1 if args["inner"] == 1 else args["reduce"])),
+        "unit": float(args["outer"]),
+    }
+    return _dense(work, at, 4 * size, 4 * args["outer"] * args["inner"])
+
+
+def _softmax(args: Args, at: Place) -> Counts:
+    size = args["outer"] * args["reduce"] * args["inner"]
+    work: Counts = {
+        "lane": 6.0 * size,
+        "span": float(args["outer"] * (1 if args["inner"] == 1 else args["reduce"])),
+        "unit": float(_UNITS["softmax"](args, at.nr)),
+    }
+    return _dense(work, at, 4 * size, 4 * size)
+
+
+def _norm(args: Args, at: Place) -> Counts:
+    size = args["outer"] * args["groups"] * args["reduce"] * args["inner"]
+    runs = args["outer"] * args["groups"] * (args["reduce"] if args["inner"] > 1 else 1)
+    return _dense({"lane": 3.0 * size, "span": float(runs), "unit": float(_UNITS["norm"](args, at.nr))}, at, 8 * size, 4 * size)
+
+
+def _lrn(args: Args, at: Place) -> Counts:
+    size = args["rows"] * args["channels"]
+    return _dense({"lane": size * (8.0 + args["size"]), "unit": float(_UNITS["lrn"](args, at.nr))}, at, 4 * size, 4 * size)
+
+
+def _resample(args: Args, at: Place) -> Counts:
+    rows = args["outer"] * args["count"]
+    size = rows * args["inner"]
+    return _dense({"lane": float(size * max(args["taps"], 1)), "unit": float(rows)}, at, 4 * size * args["taps"], 4 * size)
+
+
+def _rnn(args: Args, at: Place) -> Counts:
+    gates = {0: 1, 1: 4, 2: 3}[args["cell"]]
+    steps, batch = max(args["seq"], 1), args["batch"]
+    blocks = ceil_div(args["hidden"], RNN_BLOCK)
+    width = blocks * RNN_BLOCK
+    weights = 4 * gates * width * args["hidden"]
+    macs = steps * batch * gates * width * args["hidden"]
+    mine = weights / max(at.busy, 1)
+    counts: Counts = {
+        "macs": float(macs),
+        "act": float(steps * batch * width * 4 * gates),
+        "unit": float(phases("rnn", args) * _UNITS["rnn"](args, at.nr)),
+        "near": float(steps * weights) if mine > at.l1 else 0.0,
+    }
+    stream(counts, at, weights, at.run_bytes)
+    counts["far"] += (steps - 1) * weights * misses(mine, at.l2)
+    return counts
+
+
+_COUNTERS: dict[str, Callable[[Args, Place], Counts]] = {
+    "gemm": _gemm, "gemm_pack": _pack, "conv": _conv, "dwconv": _dwconv, "winograd": _winograd, "pool": _pool, "eltwise": _eltwise,
+    "typed": _typed, "copy": _copy, "fill": _fill, "gather": _gather, "reduce": _reduce, "argreduce": _reduce, "softmax": _softmax,
+    "norm": _norm, "lrn": _lrn, "resample": _resample, "rnn": _rnn,
+}  # fmt: skip
+
+
+# ---- units
+
+
+def _grid(args: Args, m: int, n: int, nr: int) -> int:
+    unit_m = args["unit_m"] if args["unit_m"] > 0 else max(m, 1)
+    unit_n = round_up(args["unit_n"] if args["unit_n"] > 0 else max(n, 1), nr)
+    return ceil_div(m, unit_m) * ceil_div(n, unit_n)
+
+
+def _norm_units(args: Args, _: int) -> int:
+    columns = args["groups"] * args["inner"]
+    by_columns = (args["inner"] == 1 and args["param"]) if args["inner_reduced"] else (columns > 1 or args["param"])
+    return int(args["outer"] * (ceil_div(columns, NORM_COLUMNS) if by_columns else args["groups"]))
+
+
+_UNITS: dict[str, Callable[[Args, int], int]] = {
+    "gemm": lambda a, nr: prod(a["batch"]) * _grid(a, a["m"], a["n"], nr),
+    "gemm_pack": lambda a, nr: prod(a["batch"]) * ceil_div(a["n"], nr),
+    "conv": lambda a, nr: a["groups"] * _grid(a, a["batch"] * prod(a["out"]), a["n"], nr),
+    "dwconv": lambda a, _: a["batch"] * ceil_div(a["out"][0], a["unit_rows"]) * ceil_div(a["channels"], a["unit_c"]),
+    "winograd": lambda a, _: ceil_div(_winograd_tiles(a), a["unit_tiles"]),
+    "pool": lambda a, _: a["batch"] * a["out"][0] * a["out"][1] if a["out"][2] else 0,
+    "eltwise": lambda a, _: ceil_div(_shape(a), a["unit_size"]),
+    "typed": lambda a, _: ceil_div(_shape(a), a["unit_size"]),
+    "copy": lambda a, _: ceil_div(prod(a["shape"][: max(a["rank"] - 1, 0)]), a["unit_rows"]) if _shape(a) else 0,
+    "fill": lambda a, _: ceil_div(a["count"], a["unit_size"]),
+    "gather": lambda a, _: a["outer"] * a["count"] if a["inner_bytes"] > 0 else 0,
+    "reduce": lambda a, _: a["outer"] * ceil_div(a["inner"], a["unit_inner"]),
+    "argreduce": lambda a, _: a["outer"],
+    "softmax": lambda a, _: a["outer"] * ceil_div(a["inner"], a["unit_inner"]),
+    "norm": _norm_units,
+    "lrn": lambda a, _: ceil_div(a["rows"], a["unit_rows"]),
+    "resample": lambda a, _: a["outer"] * a["count"],
+    "rnn": lambda a, _: ceil_div(ceil_div(a["hidden"], RNN_BLOCK), ceil_div(a["unit_n"], RNN_BLOCK)),
+}

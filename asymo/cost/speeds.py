@@ -1,0 +1,224 @@
+"""How fast a machine is: per core type and kernel class a few coefficients, seconds per feature of a step (asymo/cost/steps.py).
+
+Plain data and arithmetic. The coefficients come from calibration (asymo/cost/calibrate.py), from a device profile, or from what the
+topology tells (`from_topology`); `Machine.basis` says which.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
+from typing import Any
+
+from asymo.cost.features import CLASSES, CYCLES
+from asymo.device.topology import Core, Topology
+from asymo.errors import InvalidArgumentError
+
+FORMAT = 1
+"""Version of the text form."""
+
+DEFAULT_MHZ, DEFAULT_FMA = 2000, 8
+"""Of a core of which neither clock nor design is known: a phone's big core."""
+
+DEFAULT_L1, DEFAULT_L2 = 32 << 10, 256 << 10
+WAKE_S, BARRIER_S, CLAIM_S, MEMORY_B = 5e-6, 0.5e-6, 60e-9, 12e9
+"""Without calibration: waking a sleeping worker (futex), a barrier per spinning worker, a claim, and bytes/s of memory."""
+
+IN_ORDER_EFFICIENCY, EFFICIENCY = 0.7, 0.9
+"""Of the FMA peak, in a GEMM: ACL's SGEMM on A53 2.78 of 4; ours 0.92 to 0.95 on Zen 4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Seconds per feature of one kernel class, in the order of `features.CLASSES`: with one core busy, and with all of its type."""
+
+    alone: tuple[float, ...]
+    busy: tuple[float, ...]
+
+    def at(self, n: int, cores: int) -> tuple[float, ...]:
+        """With n of `cores` busy: on the line between the two."""
+        if n <= 1 or cores <= 1:
+            return self.alone
+        if n >= cores:
+            return self.busy
+        part = (n - 1) / (cores - 1)
+        return tuple(a + (b - a) * part for a, b in zip(self.alone, self.busy, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSpeeds:
+    """One type of core.
+
+    cores: how many there are to use. of: how many were busy for `Rates.busy`. claim_s: seconds to claim and start a chunk.
+    l1_bytes, l2_bytes, l3_bytes: cache sizes, 0 unknown or none. l2_sharers: how many cores share an L2.
+    """
+
+    name: str
+    cores: int
+    of: int
+    in_order: bool
+    l1_bytes: int
+    l2_bytes: int
+    l2_sharers: int
+    l3_bytes: int
+    claim_s: float
+    classes: Mapping[str, Rates]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The core types, fastest first, and what they share.
+
+    wake_s: until a sleeping worker runs, barrier_s: a step's barrier, per worker beyond the first. memory_B: bytes/s of memory, of all
+    cores together. geometry: (mr, nr) of the GEMM kernels of `isa`. basis: "calibration", "quick calibration", "profile NAME",
+    "clock x peak", ...; date, method, spread (relative, of the worst class) and fingerprint of a calibration, empty without one.
+    """
+
+    types: tuple[TypeSpeeds, ...]
+    wake_s: float
+    barrier_s: float
+    memory_B: float
+    basis: str
+    isa: str
+    geometry: tuple[int, int]
+    date: str = ""
+    method: str = ""
+    spread: float = 0.0
+    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def cores(self) -> int:
+        return sum(t.cores for t in self.types)
+
+    def restrict(self, cores: Mapping[str, int]) -> Machine:
+        """The same machine with only so many cores of each type (by name; a type that is not named or has 0 is left out)."""
+        types = tuple(replace(t, cores=n) for t in self.types if (n := min(cores.get(t.name, 0), t.cores)) > 0)
+        assert types, f"none of {[t.name for t in self.types]} in {dict(cores)}"
+        return replace(self, types=types)
+
+
+def from_topology(topology: Topology, isa: str, geometry: tuple[int, int], lanes: int = 0) -> Machine:
+    """Generic figures: clock x FMA peak x what GEMMs reach of it, generic cycles for everything else, scaled by the kernel's capacities
+    where it gives them. lanes: fp32 multiply-adds a cycle where the design says nothing (0: nr of the kernels)."""
+    names = topology.type_names
+    fallback = lanes or max(geometry[1] // 2, 1) if isa != "portable" else 1
+    types = []
+    for kind in topology.types:
+        core = kind[0]
+        clock = 1e6 * (core.max_mhz or DEFAULT_MHZ * (core.speed or 1024) / 1024)
+        types.append(_generic(names[core.cpu], kind, clock, core.fma or fallback))
+    return Machine(tuple(types), WAKE_S, BARRIER_S, MEMORY_B, topology.basis or "nothing known: all cores equal", isa, geometry)
+
+
+def _generic(name: str, kind: Sequence[Core], clock: float, fma: int) -> TypeSpeeds:
+    core = kind[0]
+    in_order = bool(core.in_order)
+    return generic(
+        name,
+        len(kind),
+        clock,
+        fma,
+        in_order=in_order,
+        l1_bytes=core.l1d_kb << 10 or DEFAULT_L1,
+        l2_bytes=core.l2_kb << 10 or DEFAULT_L2,
+        l2_sharers=max(1, len(set(core.l2_cpus) & {c.cpu for c in kind})),
+        l3_bytes=core.l3_kb << 10,
+    )
+
+
+def generic(
+    name: str,
+    cores: int,
+    clock: float,
+    fma: float,
+    in_order: bool = False,
+    l1_bytes: int = DEFAULT_L1,
+    l2_bytes: int = DEFAULT_L2,
+    l2_sharers: int = 1,
+    l3_bytes: int = 0,
+    efficiency: float = 0.0,
+    memory_B: float = MEMORY_B,
+) -> TypeSpeeds:
+    """A core of `clock` Hz and `fma` multiply-adds a cycle, in the generic cycles of `features.CYCLES`.
+
+    efficiency: what a GEMM reaches of the peak (0: 0.9, in order 0.7). memory_B: bytes/s of memory, one core; shared when all are busy.
+    """
+    reached = efficiency or (IN_ORDER_EFFICIENCY if in_order else EFFICIENCY)
+    slow = 1.5 if in_order else 1.0
+
+    def price(feature: str, busy: bool) -> float:
+        if feature == "macs":
+            return 1 / (clock * fma * reached)
+        if feature == "memory":
+            return max(1 / memory_B, CYCLES["far"] / clock) if not busy else cores / memory_B
+        if feature in ("lane", "tap", "stall"):
+            return slow * CYCLES[feature] / (clock * fma)
+        return slow * CYCLES[feature] / clock
+
+    classes = {c: Rates(tuple(price(f, False) for f in names), tuple(price(f, True) for f in names)) for c, names in CLASSES.items()}
+    return TypeSpeeds(name, cores, cores, in_order, l1_bytes, l2_bytes, l2_sharers, l3_bytes, slow * CLAIM_S, classes)
+
+
+# ---- text
+
+
+def dump(machine: Machine) -> str:
+    """The text form: JSON, one line a kernel class."""
+    document = {"format": FORMAT, **asdict(machine)}
+    types = document.pop("types")
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items()]
+    blocks = []
+    for each in types:
+        classes = each.pop("classes")
+        head = [f"      {json.dumps(key)}: {json.dumps(value)}" for key, value in each.items()]
+        rows = [f"        {json.dumps(name)}: {json.dumps(_row(CLASSES[name], Rates(**rates)))}" for name, rates in classes.items()]
+        blocks.append("    {\n" + ",\n".join(head) + ',\n      "classes": {\n' + ",\n".join(rows) + "\n      }\n    }")
+    return "{\n" + ",\n".join(lines) + ',\n  "types": [\n' + ",\n".join(blocks) + "\n  ]\n}\n"
+
+
+def _row(names: Sequence[str], rates: Rates) -> dict[str, list[float]]:
+    return {name: [_short(a), _short(b)] for name, a, b in zip(names, rates.alone, rates.busy, strict=True)}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def parse(text: str, where: str) -> Machine:
+    """The machine of a text form. InvalidArgumentError names `where` and what is wrong."""
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise ValueError(f"format {document['format']!r}, this version reads {FORMAT}")
+        types = tuple(_parse_type(each) for each in document["types"])
+        if not types:
+            raise ValueError("no core types")
+        mr, nr = (int(v) for v in document["geometry"])
+        figures = {key: _number(document[key]) for key in ("wake_s", "barrier_s", "memory_B", "spread")}
+        texts = {key: str(document[key]) for key in ("basis", "isa", "date", "method")}
+        return Machine(types=types, geometry=(mr, nr), fingerprint=dict(document["fingerprint"]), **figures, **texts)  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise InvalidArgumentError(f"{where} is not a calibration of this version ({what}): run `asymo-bench calibrate`") from None
+
+
+def _parse_type(each: Mapping[str, Any]) -> TypeSpeeds:
+    classes = {}
+    for name, names in CLASSES.items():
+        row = each["classes"][name]
+        if set(row) != set(names):
+            raise ValueError(f"class {name} has {', '.join(row)} instead of {', '.join(names)}")
+        pairs = [(_number(row[f][0]), _number(row[f][1])) for f in names]
+        classes[name] = Rates(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
+    counts = {key: int(_number(each[key])) for key in ("cores", "of", "l1_bytes", "l2_bytes", "l2_sharers", "l3_bytes")}
+    if min(counts["cores"], counts["of"], counts["l2_sharers"]) < 1:
+        raise ValueError(f"core type {each['name']!r} has no cores")
+    return TypeSpeeds(name=str(each["name"]), in_order=bool(each["in_order"]), claim_s=_number(each["claim_s"]), classes=classes, **counts)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
+        raise ValueError(f"{value!r} is not a number >= 0")
+    return float(value)

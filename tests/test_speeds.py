@@ -1,0 +1,175 @@
+"""Machines: text form, restriction, generic figures; every step kind has a class, a counter and a time."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import pytest
+
+from asymo import _core
+from asymo.cost import features, speeds, steps
+from asymo.device import profile, tree
+from asymo.errors import InvalidArgumentError
+
+GEOMETRY = (8, 8)
+BIG = speeds.generic("big", 4, 2.4e9, 8, l3_bytes=2 << 20)
+LITTLE = speeds.generic("little", 4, 1.8e9, 4, in_order=True)
+PHONE = speeds.Machine((BIG, LITTLE), 5e-6, 1e-6, 12e9, "made up", "neon", GEOMETRY)
+
+GEMM = {
+    "m": 100, "n": 60, "k": 70, "lda": 70, "ldc": 60, "ldr": 60, "batch": (1, 2, 3), "a_stride": (0, 1, 1), "b_stride": (0, 0, 0),
+    "c_stride": (0, 1, 1), "r_stride": (0, 0, 0), "unit_m": 24, "unit_n": 16, "n_fastest": 1, "act": 1, "p": 0.0, "q": 6.0,
+}  # fmt: skip
+IMAGE = {"x_batch": 0, "y_batch": 0, "r_batch": 0, "act": 0, "p": 0.0, "q": 0.0}
+FIRST_CONV = {
+    **IMAGE, "batch": 2, "groups": 1, "c": 3, "n": 32, "in": (1, 33, 31), "out": (1, 17, 16), "kernel": (1, 3, 3), "stride": (1, 2, 2),
+    "dilation": (1, 1, 1), "pad": (0, 1, 1), "x_stride": (0, 93, 3), "y_stride": (0, 512, 32), "r_stride": (0, 0, 0), "unit_m": 40,
+    "unit_n": 32, "n_fastest": 0,
+}  # fmt: skip
+PLANE = {"x_stride": (64, 8), "y_stride": (64, 8), "r_stride": (64, 8)}
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "gemm": GEMM,
+    "gemm_pack": {"k": 70, "n": 60, "k_stride": 60, "n_stride": 1, "batch": (1, 2, 3), "b_stride": (0, 1, 1)},
+    "conv": FIRST_CONV,
+    "dwconv": {
+        **IMAGE, **PLANE, "batch": 2, "channels": 40, "in": (19, 17), "out": (19, 17), "kernel": (3, 3), "stride": (1, 1),
+        "dilation": (1, 1), "pad": (1, 1), "unit_rows": 4, "unit_c": 16,
+    },
+    "winograd": {
+        **IMAGE, **PLANE, "tile": 4, "batch": 2, "c": 40, "n": 130, "in": (19, 17), "out": (19, 17), "pad": (1, 1), "unit_tiles": 9,
+    },
+    "pool": {
+        "mode": 0, "batch": 2, "channels": 40, "in": (1, 19, 17), "out": (1, 9, 8), "kernel": (1, 3, 3), "stride": (1, 2, 2),
+        "dilation": (1, 1, 1), "pad": (0, 0, 0), "pad_end": (0, 0, 0), "x_batch": 0, "y_batch": 0, "x_stride": (0, 0, 0),
+        "y_stride": (0, 0, 0), "include_pad": 0, "column_major": 0, "p": 0.0,
+    },
+    "eltwise": {"rank": 2, "shape": (30, 70, 0, 0, 0, 0, 0, 0), "n_in": 2, "n_out": 1, "n_code": 4, "in_type": 0, "out_type": 0,
+                "unit_size": 512},
+    "typed": {"op": 0, "rank": 2, "shape": (30, 70, 0, 0, 0, 0, 0, 0), "n_in": 2, "in_type": 8, "out_type": 8, "unit_size": 512},
+    "copy": {"size_bytes": 4, "rank": 3, "shape": (3, 30, 70, 0, 0, 0, 0, 0), "src_stride": (2100, 70, 1, 0, 0, 0, 0, 0),
+             "dst_stride": (2100, 1, 30, 0, 0, 0, 0, 0), "unit_rows": 8},
+    "fill": {"size_bytes": 4, "count": 1000, "unit_size": 300},
+    "gather": {"outer": 3, "axis": 50, "count": 7, "inner_bytes": 400, "index_type": 8},
+    "reduce": {"mode": 0, "outer": 3, "reduce": 50, "inner": 40, "outer_stride": 2000, "reduce_stride": 40, "unit_inner": 16},
+    "argreduce": {"largest": 1, "select_last": 0, "outer": 5, "reduce": 50, "inner": 4},
+    "softmax": {"log": 0, "outer": 5, "reduce": 50, "inner": 40, "unit_inner": 16},
+    "norm": {"rms": 0, "outer": 5, "groups": 1, "reduce": 1, "inner": 64, "inner_reduced": 1, "param": 0, "eps": 1e-5},
+    "lrn": {"rows": 50, "channels": 64, "size": 5, "unit_rows": 8, "alpha": 1.0, "beta": 0.75, "bias": 1.0},
+    "resample": {"outer": 3, "axis": 50, "count": 100, "inner": 40, "taps": 2},
+    "rnn": {"cell": 2, "seq": 7, "batch": 2, "hidden": 100, "reverse": 0, "linear_before_reset": 0, "input_forget": 0, "x_seq": 0,
+            "x_batch": 0, "y_seq": 0, "y_batch": 0, "unit_n": 32, "act": (4, 5, 0), "p": (0.0, 0.0, 0.0), "q": (0.0, 0.0, 0.0),
+            "clip": 0.0},
+}  # fmt: skip
+"""Step kind -> arguments as the lowering makes them."""
+
+
+def test_every_step_kind_is_counted() -> None:
+    assert _core.step_kinds() == list(features.KINDS) == list(EXAMPLES)
+
+
+@pytest.mark.parametrize("kind", features.KINDS)
+def test_units_and_phases_are_those_of_the_core(kind: str) -> None:
+    here = speeds.Machine((BIG,), 0.0, 0.0, 1e9, "made up", _core.isa_name(), _core.gemm_geometry()[:2])
+    assert steps.units(kind, EXAMPLES[kind], here) == _core.step_units(kind, EXAMPLES[kind]) > 1
+    assert steps.phases(kind, EXAMPLES[kind]) == _core.step_phases(kind, EXAMPLES[kind])
+
+
+@pytest.mark.parametrize("kind", features.KINDS)
+def test_every_step_takes_time(kind: str) -> None:
+    args = EXAMPLES[kind]
+    name = steps.classify(kind, args, GEOMETRY[0])
+    counts = features.count(kind, args, steps.place(BIG, 1, PHONE, 0))
+    assert set(counts) <= set(features.CLASSES[name])
+    assert min(counts.values()) >= 0
+    big, little = (steps.unit_seconds(kind, args, t, 1, PHONE) for t in PHONE.types)
+    assert 0 < big < little
+    whole = steps.step_seconds(kind, args, BIG, 1, PHONE)
+    assert whole == pytest.approx(big * steps.units(kind, args, PHONE) * steps.phases(kind, args))
+    assert steps.step_seconds(kind, args, BIG, 4, PHONE) > 0
+    assert steps.as_work(kind, args, PHONE).units >= 1
+    assert [t.name for t in steps.core_types(kind, args, PHONE)] == ["big", "little"]
+
+
+def test_gemm_counts_worked_by_hand() -> None:
+    """6 entries of 100 x 60 x 70 on 8 x 8 tiles in units of 24 x 16: 5 blocks of rows, the last has 4, which is half a tile."""
+    counts = features.count("gemm", GEMM, features.Place(8, 8, 32 << 10, 256 << 10, 0, 1, 0))
+    assert counts["macs"] == 6 * 70 * 100 * 60
+    assert counts["tile"] == 6 * 13 * 8
+    assert counts["unit"] == 6 * 5 * 4
+    assert counts["output"] == 6 * 100 * 60
+    assert counts["row"] == 6 * 100
+    assert counts["act"] == counts["near"] == 0
+
+
+def test_conv_of_few_channels_points_once_a_row_of_its_window() -> None:
+    assert features._taps(FIRST_CONV) == (3, 27)
+    assert features._taps({**FIRST_CONV, "c": 17}) == (9, 153)
+
+
+def test_classes_of_gemms() -> None:
+    assert steps.classify("gemm", {**GEMM, "m": 8}, 8) == "gemv"
+    assert steps.classify("gemm", {**GEMM, "m": 9}, 8) == "gemm"
+    assert steps.classify("winograd", EXAMPLES["winograd"]) == "winograd4"
+
+
+def test_text_form_round_trip() -> None:
+    text = speeds.dump(PHONE)
+    again = speeds.parse(text, "here")
+    assert speeds.dump(again) == text
+    assert again.types[1].in_order
+    assert again.geometry == GEOMETRY
+    assert again.types[0].classes["gemm"].alone == pytest.approx(BIG.classes["gemm"].alone, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{", "["),
+        ('"format": 1', '"format": 99'),
+        ('"wake_s": 5e-06', '"wake_s": -1'),
+        ('"wake_s": 5e-06', '"wake_s": NaN'),
+        ('"wake_s": 5e-06', '"wake_s": "fast"'),
+        ('"geometry": [8, 8]', '"geometry": [8]'),
+        ('"macs"', '"mac"'),
+        ('"cores": 4', '"cores": 0'),
+        ('"rnn"', '"nnr"'),
+    ],
+)
+def test_damaged_text_is_refused_with_the_remedy(old: str, new: str) -> None:
+    text = speeds.dump(PHONE)
+    assert old in text
+    with pytest.raises(InvalidArgumentError, match=r"profile\.txt is not a calibration .* run `asymo-bench calibrate`"):
+        speeds.parse(text.replace(old, new), "profile.txt")
+
+
+def test_restricting_keeps_the_speeds() -> None:
+    less = PHONE.restrict({"big": 2})
+    assert [(t.name, t.cores, t.of) for t in less.types] == [("big", 2, 4)]
+    assert PHONE.restrict({"big": 9, "little": 1}).cores == 5
+
+
+def test_rates_lie_on_the_line_between_alone_and_busy() -> None:
+    rates = speeds.Rates((1.0, 2.0), (4.0, 2.0))
+    assert [rates.at(n, 4) for n in (1, 2, 4, 9)] == [(1.0, 2.0), (2.0, 2.0), (4.0, 2.0), (4.0, 2.0)]
+
+
+@pytest.mark.parametrize("name", profile.names())
+def test_generic_figures_of_every_profile_order_the_types_as_the_topology_does(name: str) -> None:
+    topology = tree.machine(profile.load(name))
+    machine = speeds.from_topology(topology, "neon", GEOMETRY)
+    assert machine.cores == len(topology.cores)
+    assert machine.basis
+    flops = [2 * 256**3 / steps.step_seconds("gemm", square(256), t, t.cores, machine) for t in machine.types]
+    assert all(1e8 < f < 3e11 for f in flops)
+
+
+def square(n: int) -> dict[str, Any]:
+    return {**GEMM, "m": n, "n": n, "k": n, "batch": (1, 1, 1), "unit_m": 64, "unit_n": 64, "act": 0}
+
+
+def test_a_step_of_no_work_takes_no_time() -> None:
+    empty = {**GEMM, "m": 0}
+    assert steps.units("gemm", empty, PHONE) == 0
+    assert steps.unit_seconds("gemm", empty, BIG, 1, PHONE) == 0
+    assert prod(GEMM["batch"]) == 6

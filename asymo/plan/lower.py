@@ -15,7 +15,7 @@ import numpy as np
 
 from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, place
-from asymo.plan.partition import is_serial
+from asymo.plan.partition import share
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Step
 
 ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
@@ -240,7 +240,7 @@ class Lowering:
 
         steps = tuple(
             Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,
-                 serial=self.workers == 1 or is_serial(d.kind, d.args, d.work))
+                 share(d.kind, d.args, d.work, self.workers))
             for d in self._drafts
         )  # fmt: skip
         return Plan(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from math import prod
 
-from asymo.plan.plan import Args
+from asymo.plan.opcodes import units
+from asymo.plan.plan import SERIAL, Args, Sharing
 
 SERIAL_BELOW_NS = 3000.0
 """A barrier with two spinning workers costs about 1 us and a step's share of it must stay small."""
@@ -66,6 +67,9 @@ def work_ns(kind: str, args: Args) -> float:
     raise AssertionError(f"no estimate for step kind {kind!r}")
 
 
-def is_serial(kind: str, args: Args, work: float | None) -> bool:
-    """Whether one core alone finishes the step (a phase of it) before others could help."""
-    return (work_ns(kind, args) if work is None else work) < SERIAL_BELOW_NS
+def share(kind: str, args: Args, work: float | None, workers: int) -> Sharing:
+    """Serial when one core alone finishes the step (a phase of it) before others could help."""
+    ns = work_ns(kind, args) if work is None else work
+    if workers == 1 or ns < SERIAL_BELOW_NS:
+        return SERIAL
+    return Sharing((workers,), (1,), (ns / max(units(kind, args), 1),))

@@ -26,18 +26,54 @@ class Ref:
 
 ABSENT = Ref(-1)
 
+POLICIES = ("guided", "big", "static", "queue", "shards", "fixed")
+"""Ways to share units, the knob ASYMO_SCHED. guided is ours; the others are how other runtimes do it, to be compared with:
+
+big: the biggest type alone. static: equal contiguous parts, no stealing (ncnn, OpenMP). queue: one queue (ggml). shards: equal parts,
+stealing half of what is left (pthreadpool). fixed: each next type gets half of the previous one's share per core, no stealing (MNN)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """How workers share the units of a step. Entries are one per core type of the machine, biggest first.
+
+    cores: how many workers of each type take part; () when the caller alone runs the step and wakes nobody.
+    chunk: units of a type's smallest claim, at least 1.
+    unit_ns: predicted time of a unit on one worker of the type while all these workers are busy. Shares, guards against late steals and
+        rescues rest on it.
+    spin_ns: how long workers spin after the step before they sleep; -1: the pool's default; 0: a long serial stretch follows.
+    """
+
+    cores: tuple[int, ...] = ()
+    chunk: tuple[int, ...] = ()
+    unit_ns: tuple[float, ...] = ()
+    spin_ns: int = -1
+
+    @property
+    def is_serial(self) -> bool:
+        return sum(self.cores) == 0
+
+
+SERIAL = Sharing()
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the C program. `kind` and `args` are those of csrc/asymo.h; `node` and `op` say what it came from."""
+    """One step of the C program. `kind` and `args` are those of csrc/asymo.h; `node` and `op` say what it came from.
+
+    ns: predicted time from the step's first unit to the start of the next step, 0 when nothing was predicted.
+    horizon: index of the first later step that must not start while a worker is still at this one, because it writes memory that this step
+        reads or writes; at most the own index when no later step may.
+    """
 
     kind: str
     args: Args
     operands: tuple[Ref, ...]
     node: str
     op: str
-    serial: bool = False
-    min_chunk: int = 1
+    sharing: Sharing = SERIAL
+    ns: float = 0.0
+    horizon: int = 0
 
 
 @dataclass(frozen=True, slots=True)

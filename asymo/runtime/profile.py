@@ -83,7 +83,7 @@ def summarise(records: Sequence[Record]) -> list[dict[str, object]]:
     medians = {key: float(np.median(values)) for key, values in spans.items()}
     total = sum(medians.values())
     return [
-        {"step": i, "kind": s.kind, "op": s.op, "node": s.node, "serial": s.serial, "us": us, "share_%": 100 * us / total}
+        {"step": i, "kind": s.kind, "op": s.op, "node": s.node, "serial": s.sharing.is_serial, "us": us, "share_%": 100 * us / total}
         for (plan, i), us in medians.items()
         for s in [plans[plan].steps[i]]
     ]

@@ -66,7 +66,7 @@ class Segment:
         self._program = Program(len(plan.steps))
         for step in plan.steps:
             refs = [(ref.slot, ref.offset_bytes) for ref in step.operands]
-            self._program.add(step.kind, step.args, refs, step.serial, step.min_chunk)
+            self._program.add(step.kind, step.args, refs, step.sharing.is_serial)
         self._slots = Slots(plan.slots)
         for i, array in enumerate(plan.constants):
             self._slots[1 + i] = array

@@ -48,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     versus.add_argument("--threads", default="1", help="thread counts, e.g. 1,2")
     versus.add_argument("--rounds", type=int, default=5)
     versus.add_argument("--seconds", type=float, default=0.4, help="per runtime and round")
+    versus.add_argument("--pin", choices=("mask", "each"), default="mask", help="each: one CPU for every thread that works")
+    versus.add_argument("--cache", type=Path, help="folder in which converted models are kept (default: none are)")
     _add_format(versus)
     versus.set_defaults(call=_compare)
 
@@ -119,7 +121,9 @@ def _compare(args: argparse.Namespace) -> int:
         declared = asymo.InferenceSession(model, asymo.SessionOptions(intra_op_num_threads=1)).get_inputs()
         made = feeds.make(declared, feeds.parse_shapes(args.shape), arrays)
         with Progress(model.name) as progress:
-            found = compare.compare(model, made, peers, threads, rounds=args.rounds, seconds=args.seconds, progress=progress)
+            found = compare.compare(
+                model, made, peers, threads, rounds=args.rounds, seconds=args.seconds, cache=args.cache, pin=args.pin, progress=progress
+            )
         rows += found
         if len(args.models) > 1 and args.form == "text":
             print(table(found, "text") + "\n", flush=True)

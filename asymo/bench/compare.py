@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -30,30 +31,65 @@ class Contestant:
     ns: list[int] = field(default_factory=list)
     peak_mb: float = 0.0
 
-    def ask(self, runs: int) -> None:
-        """Lets it run and takes its samples."""
-        assert self.process is not None
+    def command(self, **command: Any) -> dict[str, Any]:
+        """Sends a command of worker.py and returns the answer; empty when the process has died, which `info` tells from then on."""
+        if self.process is None:
+            return {}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"runs": runs}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
+        try:
+            self.process.stdin.write(json.dumps(command) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         if not line:
+            self.process.wait()
             self.info, self.process = {"error": "the process died"}, None
-            return
-        answer = json.loads(line)
-        self.ns += answer["ns"]
-        self.peak_mb = answer["peak_mb"]
+            return {}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, runs: int) -> list[int]:
+        """Lets it run, takes its samples and returns them."""
+        answer = self.command(runs=runs)
+        samples: list[int] = answer.get("ns", [])
+        self.ns += samples
+        self.peak_mb = answer.get("peak_mb", self.peak_mb)
+        return samples
 
     def close(self) -> None:
         if self.process is not None:
             self.process.communicate()
+            self.process = None
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
 
 
-def start(peer: str, model: Path, threads: int, inputs: Path, folder: Path) -> Contestant:
-    """Starts a runtime's process and waits until it has run the model once."""
-    outputs = folder / f"{peer}-{threads}.npz"
+def start(
+    peer: str,
+    model: Path,
+    threads: int,
+    inputs: Path,
+    folder: Path,
+    *,
+    cache: Path | None = None,
+    cpus: Sequence[int] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Contestant:
+    """Starts a runtime's process and waits until it has run the model once.
+
+    cache: where converted models are kept (default: in folder). cpus: those it may run on. environment: variables for it alone."""
+    outputs = folder / f"{peer}-{threads}-{len(list(folder.iterdir()))}.npz"
     command = [sys.executable, "-m", "asymo.bench.worker", peer, str(model), str(threads), str(inputs), str(outputs)]
+    command += [str(cache or folder), ",".join(map(str, cpus))]
+    if environment:
+        command = ["env", *(f"{name}={value}" for name, value in environment.items()), *command]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert process.stdout is not None
     line = process.stdout.readline()
@@ -72,13 +108,18 @@ def compare(
     *,
     rounds: int = 5,
     seconds: float = 0.4,
+    cache: Path | None = None,
+    pin: str = "mask",
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> list[Row]:
     """One row per runtime and thread count: median, quartiles, ratio to Asymo at the same thread count (above 1: Asymo is faster),
     load time, peak memory, and the largest difference of an output from ONNX Runtime's (else from Asymo's), relative to the largest
     output.
 
-    Each round visits every runtime in turn, for about `seconds`; runtimes that cannot run the model get a row that says why."""
+    Each round visits every runtime in turn, for about `seconds`; runtimes that cannot run the model get a row that says why.
+
+    cache: where converted models are kept; None: nowhere. pin: "mask" leaves the threads where the runtime and the kernel put them,
+    "each" binds every thread that works to a CPU of its own (Asymo does so itself)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs = folder / "inputs.npz"
@@ -86,8 +127,14 @@ def compare(
         field_: list[Contestant] = []
         try:
             for count in threads:
-                field_ += [start(peer, model, count, inputs, folder) for peer in ("asymo", *(p for p in peers if p != "asymo"))]
+                names = ("asymo", *(p for p in peers if p != "asymo"))
+                field_ += [start(peer, model, count, inputs, folder, cache=cache) for peer in names]
             alive = [c for c in field_ if c.process is not None]
+            if pin == "each":
+                cpus = sorted(os.sched_getaffinity(0))
+                for contestant in alive:
+                    if contestant.peer != "asymo":
+                        contestant.command(pin=cpus[: contestant.threads])
             for contestant in alive:
                 contestant.ask(3)
             counts = {id(c): max(3, int(seconds * 1e9 / max(np.median(c.ns or [1]), 1))) for c in alive}

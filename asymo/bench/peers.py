@@ -1,19 +1,21 @@
 """Runtimes to compare with. Each is an adapter in its own process (see worker.py); none is imported by the package itself.
 
-A new peer is one class here. It is made with the model's path, the thread count and the inputs, and its `run` takes the inputs in the
-model's order and returns the outputs in the model's order.
+A new peer is one class here and a row of PEERS. It is made with the model's path, the thread count, the inputs and the model's file in
+its own format (CONVERTERS; else the model itself). Its `run` takes the inputs in the model's order and returns the outputs so.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
+import re
+from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from asymo.bench import convert
 
 Feeds = dict[str, np.ndarray]
 
@@ -23,13 +25,17 @@ class Peer(Protocol):
 
     version: str
 
-    def __init__(self, model: Path, threads: int, feeds: Feeds) -> None: ...
-
     def run(self, feeds: Feeds) -> list[np.ndarray]: ...
 
 
+class MakePeer(Protocol):
+    """A row of PEERS. file: the model converted for it."""
+
+    def __call__(self, model: Path, threads: int, feeds: Feeds, file: Path) -> Peer: ...
+
+
 class Asymo:
-    def __init__(self, model: Path, threads: int, feeds: Feeds) -> None:
+    def __init__(self, model: Path, threads: int, feeds: Feeds, file: Path) -> None:
         import asymo
 
         self.version = asymo.__version__
@@ -40,7 +46,9 @@ class Asymo:
 
 
 class OnnxRuntime:
-    def __init__(self, model: Path, threads: int, feeds: Feeds) -> None:
+    """dynamic: ONNX Runtime's own remedy for unequal cores, session.dynamic_block_base = 4."""
+
+    def __init__(self, model: Path, threads: int, feeds: Feeds, file: Path, dynamic: bool = False) -> None:
         import onnxruntime
 
         self.version = onnxruntime.__version__
@@ -48,6 +56,8 @@ class OnnxRuntime:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        if dynamic:
+            options.add_session_config_entry("session.dynamic_block_base", "4")
         self._session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     def run(self, feeds: Feeds) -> list[np.ndarray]:
@@ -57,7 +67,7 @@ class OnnxRuntime:
 class OpenVino:
     """Held to fp32: by default it would choose bf16 where the CPU has it."""
 
-    def __init__(self, model: Path, threads: int, feeds: Feeds) -> None:
+    def __init__(self, model: Path, threads: int, feeds: Feeds, file: Path) -> None:
         import openvino
 
         self.version = openvino.__version__.split("-")[0]
@@ -75,23 +85,20 @@ class OpenVino:
 
 
 class Mnn:
-    """Converted by MNN's own converter, called in the extension: its console script installs and calls a telemetry package."""
+    """little_percent: MNN's remedy for unequal cores, the work it takes off its cores of lower maximum frequency."""
 
-    def __init__(self, model: Path, threads: int, feeds: Feeds) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder) / "model.mnn"
-            code = "import sys, _tools; _tools.mnnconvert(['x'] + sys.argv[1:])"
-            options = ["-f", "ONNX", "--modelFile", str(model), "--MNNModel", str(target), "--bizCode", "x"]
-            done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
-            if not target.exists():
-                raise RuntimeError(f"MNN's converter failed: {(done.stdout + done.stderr)[-200:]}")
-            import MNN
+    LITTLE_CORE_DECREASE_RATE = 6
 
-            self.version = str(MNN.version())
-            self._expr = MNN.expr
-            manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "precision": "high", "numThread": threads},))
-            self._net = MNN.nn.load_module_from_file(str(target), list(feeds), output_names(model), runtime_manager=manager)
-            self._manager = manager
+    def __init__(self, model: Path, threads: int, feeds: Feeds, file: Path, little_percent: int | None = None) -> None:
+        import MNN
+
+        self.version = str(MNN.version())
+        self._expr = MNN.expr
+        manager = MNN.nn.create_runtime_manager(({"backend": "CPU", "precision": "high", "numThread": threads},))
+        if little_percent is not None:
+            manager.set_hint(self.LITTLE_CORE_DECREASE_RATE, little_percent)
+        self._net = MNN.nn.load_module_from_file(str(file), list(feeds), output_names(model), runtime_manager=manager)
+        self._manager = manager
 
     def run(self, feeds: Feeds) -> list[np.ndarray]:
         expr = self._expr
@@ -107,33 +114,19 @@ class Mnn:
 
 
 class Ncnn:
-    """Converted by pnnx (package `pnnx`, which needs PyTorch installed first)."""
+    def __init__(self, model: Path, threads: int, feeds: Feeds, file: Path) -> None:
+        import ncnn
 
-    def __init__(self, model: Path, threads: int, feeds: Feeds) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            link = Path(folder) / "model.onnx"
-            link.symlink_to(model.resolve())
-            suffix = {"float32": "f32", "int32": "i32", "int64": "i64", "bool": "bool"}
-            shapes = ",".join(f"[{','.join(map(str, a.shape))}]{suffix[a.dtype.name]}" for a in feeds.values())
-            program = Path(sys.executable).parent / "pnnx"
-            if not program.exists():
-                raise RuntimeError("pnnx is not installed, which converts models for ncnn: pip install torch, then pip install pnnx")
-            done = subprocess.run([program, link.name, "fp16=0", f"inputshape={shapes}"], cwd=folder, capture_output=True, text=True)
-            parameters = Path(folder) / "model.ncnn.param"
-            if not parameters.exists():
-                raise RuntimeError(f"pnnx failed: {(done.stdout + done.stderr)[-200:]}")
-            import ncnn
-
-            self.version = str(ncnn.__version__)
-            self._ncnn = ncnn
-            self._net = ncnn.Net()
-            self._net.opt.use_vulkan_compute = False
-            self._net.opt.num_threads = threads
-            for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage", "use_bf16_packed"):
-                if hasattr(self._net.opt, option):
-                    setattr(self._net.opt, option, False)
-            if self._net.load_param(str(parameters)) or self._net.load_model(str(parameters.with_suffix(".bin"))):
-                raise RuntimeError("ncnn cannot load what pnnx made")
+        self.version = str(ncnn.__version__)
+        self._ncnn = ncnn
+        self._net = ncnn.Net()
+        self._net.opt.use_vulkan_compute = False
+        self._net.opt.num_threads = threads
+        for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage", "use_bf16_packed"):
+            if hasattr(self._net.opt, option):
+                setattr(self._net.opt, option, False)
+        if self._net.load_param(str(file)) or self._net.load_model(str(file.with_suffix(".bin"))):
+            raise RuntimeError("ncnn cannot load what pnnx made")
 
     def run(self, feeds: Feeds) -> list[np.ndarray]:
         extractor = self._net.create_extractor()
@@ -153,7 +146,50 @@ class Ncnn:
         return outputs
 
 
-PEERS: dict[str, type[Peer]] = {"asymo": Asymo, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "ncnn": Ncnn, "mnn": Mnn}
+class LiteRt:
+    """With its XNNPACK delegate, which is the default. The converter numbers the inputs args_0, args_1, ..."""
+
+    def __init__(self, model: Path, threads: int, feeds: Feeds, file: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.version = metadata.version("ai-edge-litert")
+        self._interpreter = Interpreter(str(file), num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._inputs = [d["index"] for d in sorted(self._interpreter.get_input_details(), key=_number)]
+        self._outputs = [d["index"] for d in sorted(self._interpreter.get_output_details(), key=_number)]
+
+    def run(self, feeds: Feeds) -> list[np.ndarray]:
+        for index, array in zip(self._inputs, feeds.values(), strict=True):
+            self._interpreter.set_tensor(index, array)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+def _number(detail: dict[str, Any]) -> int:
+    """serving_default_args_3 -> 3"""
+    found = re.search(r"(?:args|output)_(\d+)", detail["name"])
+    return int(found[1]) if found else 0
+
+
+PEERS: dict[str, MakePeer] = {
+    "asymo": Asymo,
+    "onnxruntime": OnnxRuntime,
+    "onnxruntime-dynamic": partial(OnnxRuntime, dynamic=True),
+    "openvino": OpenVino,
+    "ncnn": Ncnn,
+    "mnn": Mnn,
+    "mnn-50": partial(Mnn, little_percent=50),
+    "litert": LiteRt,
+}
+
+CONVERTERS = {"ncnn": convert.to_ncnn, "mnn": convert.to_mnn, "litert": convert.to_tflite}
+"""By the name of the peer up to its first dash."""
+
+
+def file_for(peer: str, model: Path, feeds: Feeds, cache: Path) -> Path:
+    """The model as the peer reads it, converted into the folder `cache` if that has not been done before."""
+    converter = CONVERTERS.get(peer.split("-")[0])
+    return converter(model, feeds, cache) if converter else model
 
 
 def output_names(model: Path) -> list[str]:

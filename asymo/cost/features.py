@@ -27,20 +27,25 @@ CYCLES: dict[str, float] = {
     "item": 4.0,  # elements handled one by one
     "unit": 60.0,  # units begun
     "near": 0.02,  # bytes from L2
-    "far": 0.1,  # bytes from beyond L2
+    "alias": 0.1,  # multiply-adds on rows half of ALIAS apart, over the peak
+    "copied": 0.3,  # elements of rows that are copied because they alias
+    "pass": 10.0,  # groups of pixels of a depthwise convolution begun and ended
+    "far": 0.1,  # bytes from beyond L2, one after the other
+    "rows": 0.1,  # bytes from beyond L2, from many rows at a time
     "memory": 0.3,  # bytes from memory
 }
 """Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
 
-GEMM = ("macs", "stall", "tile", "output", "row", "act", "unit", "near", "far", "memory")
+GEMM = ("macs", "stall", "tile", "output", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
+WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "far", "rows", "memory")
 MOVE = ("lane", "item", "span", "unit", "far", "memory")
 CLASSES: dict[str, tuple[str, ...]] = {
     "gemm": GEMM,
     "gemv": GEMM,
     "conv": GEMM,
-    "winograd2": ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "far", "memory"),
-    "winograd4": ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "far", "memory"),
-    "dwconv": ("tap", "output", "span", "act", "unit", "far", "memory"),
+    "winograd2": WINOGRAD,
+    "winograd4": WINOGRAD,
+    "dwconv": ("tap", "lane", "stall", "pass", "output", "span", "act", "unit", "far", "rows", "memory"),
     "pool": ("lane", "span", "unit", "far", "memory"),
     "eltwise": ("lane", "span", "unit", "far", "memory"),
     "typed": ("item", "unit", "far", "memory"),
@@ -64,6 +69,9 @@ STRIP = 256
 
 ACCUMULATORS = 8
 """Vectors of results a core keeps in flight: latency x pipes of a multiply-add."""
+
+ALIAS, ALIAS_WAYS, COPIED = 1024, 4, 1 << 16
+"""Elements between rows that alias in L1, rows from which on they are copied, elements of a copy (csrc/exec/gemm_block.h)."""
 
 FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 16
 
@@ -143,11 +151,17 @@ def misses(size: float, cache: int) -> float:
 
 
 def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0) -> None:
-    """Adds `size` bytes that were last touched `reuse` bytes ago. shared: the part that another core has in its cache."""
-    beyond = max(misses(reuse, at.l2), shared)
-    from_memory = beyond if not at.l3 and not shared else misses(reuse, at.l3)
-    counts["far"] = counts.get("far", 0.0) + size * max(beyond - from_memory, 0.0)
-    counts["memory"] = counts.get("memory", 0.0) + size * from_memory
+    """Adds `size` bytes, read one after the other, that were last touched `reuse` bytes ago. shared: the part that another core has."""
+    beyond, memory = max(misses(reuse, at.l2), shared), misses(reuse, at.l3 or at.l2)
+    counts["far"] = counts.get("far", 0.0) + size * max(beyond - memory, 0.0)
+    counts["memory"] = counts.get("memory", 0.0) + size * memory
+
+
+def scatter(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0) -> None:
+    """The same for bytes read in many rows at a time."""
+    beyond, memory = max(misses(reuse, at.l2), shared), misses(reuse, at.l3 or at.l2)
+    counts["rows"] = counts.get("rows", 0.0) + size * max(beyond - memory, 0.0)
+    counts["memory"] = counts.get("memory", 0.0) + size * memory
 
 
 # ---- GEMM and convolution
@@ -155,17 +169,17 @@ def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float =
 
 def _gemm(args: Args, at: Place) -> Counts:
     entries = prod(args["batch"])
-    weights = sum(s > 0 for s in args["b_stride"])
-    own = prod(b for b, s in zip(args["batch"], args["b_stride"], strict=True) if s) if weights else 1
+    own = prod(b for b, s in zip(args["batch"], args["b_stride"], strict=True) if s)
     inputs = 4 * args["m"] * args["k"] * entries
-    return _blocks(args, at, args["m"], args["n"], args["k"], 1, entries, own, inputs)
+    return _blocks(args, at, args["m"], args["n"], args["k"], 1, entries, own, inputs, args["lda"] if args["m"] > ALIAS_WAYS else 0)
 
 
 def _conv(args: Args, at: Place) -> Counts:
     taps, k = _taps(args)
     m, groups = args["batch"] * prod(args["out"]), args["groups"]
     inputs = 4 * args["batch"] * prod(args["in"]) * args["c"] * groups
-    return _blocks(args, at, m, args["n"], k, taps, groups, groups, inputs)
+    step = args["stride"][2] * args["x_stride"][2] if taps == 1 and args["out"][2] > ALIAS_WAYS else 0
+    return _blocks(args, at, m, args["n"], k, taps, groups, groups, inputs, step)
 
 
 def _taps(args: Args) -> tuple[int, int]:
@@ -175,51 +189,55 @@ def _taps(args: Args) -> tuple[int, int]:
     return depth * height * (1 if joined else width), depth * height * width * args["c"]
 
 
-def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: int, own: int, inputs: int) -> Counts:
-    """`entries` GEMMs of m x n x k in units of unit_m x unit_n. own: how many of them have weights of their own."""
+def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: int, own: int, inputs: int, step: int) -> Counts:
+    """`entries` GEMMs of m x n x k in units of unit_m x unit_n. own: how many of them have weights of their own. step: elements from a
+    row of the only tap to the next."""
     if m * n * entries == 0:
         return {}
     mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
     unit_m = args["unit_m"] if args["unit_m"] > 0 else m
     unit_n = round_up(args["unit_n"] if args["unit_n"] > 0 else n, nr)
     blocks_m, blocks_n = ceil_div(m, unit_m), ceil_div(n, unit_n)
+    last_m = m - (blocks_m - 1) * unit_m
     vectors, panels = ceil_div(n, lanes), ceil_div(n, nr)
-    full, rest = divmod(unit_m, mr)
-    last, last_rest = divmod(m - (blocks_m - 1) * unit_m, mr)
     rests: dict[int, int] = {}
-    for rows, times in ((rest, blocks_m - 1), (last_rest, 1)):
+    for rows, times in ((unit_m % mr, blocks_m - 1), (last_m % mr, 1)):
         if rows and times:
             rests[rows] = rests.get(rows, 0) + times
-    whole = full * (blocks_m - 1) + last
+    whole = unit_m // mr * (blocks_m - 1) + last_m // mr
     tiles = whole + sum(rests.values())
     stall = k * panels * lanes * (sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr))
-    strip = min(STRIP // mr * mr, unit_m)
-    strips = (blocks_m - 1) * ceil_div(unit_m, STRIP // mr * mr) + ceil_div(m - (blocks_m - 1) * unit_m, STRIP // mr * mr)
+    alias = step > 0 and step % ALIAS == 0
+    limit = STRIP // mr * mr
+    if alias:
+        limit = min(limit, max(COPIED // k // mr * mr, mr))
+    strips = (blocks_m - 1) * ceil_div(unit_m, limit) + ceil_div(last_m, limit)
     n_fastest = bool(args["n_fastest"]) or blocks_n == 1
+    times_pointed = 1 if n_fastest and unit_m <= limit else blocks_n
+    deep = 4 * k * (nr + min(mr, m)) > at.l1
     counts: Counts = {
         "macs": float(entries * k * m * vectors * lanes),
         "stall": float(entries * stall),
         "tile": float(entries * tiles * panels),
         "output": float(entries * m * n),
-        "row": float(entries * m * taps * (1 if n_fastest else blocks_n)),
+        "row": float(entries * m * taps * times_pointed),
         "act": float(entries * m * n * ACT_WEIGHT[args["act"]]),
         "unit": float(entries * blocks_m * blocks_n),
-        "near": float(entries * tiles * panels * 4 * k * (nr + min(mr, m))) if 4 * k * (nr + min(mr, m)) > at.l1 else 0.0,
+        "near": float(entries * tiles * panels * 4 * k * (nr + min(mr, m))) if deep else 0.0,
+        "alias": float(entries * k * m * vectors * lanes) if step and not alias and step % (ALIAS // 2) == 0 else 0.0,
+        "copied": float(entries * m * k * times_pointed) if alias else 0.0,
     }
-    panel_bytes, strip_bytes = 4 * k * nr, 4 * k * strip
-    b_bytes, block_bytes = panels * panel_bytes, ceil_div(unit_n, nr) * panel_bytes
-    a_bytes = inputs / entries
+    strip_bytes = 4 * k * min(limit, unit_m)
+    b_bytes = 4 * k * nr * panels
+    block_bytes = 4 * k * unit_n
     outputs = 4 * entries * m * n
-    again = misses(strip_bytes + panel_bytes, at.l2) * (panels - 1)
-    weights, activations = float(own * b_bytes), float(inputs)
-    if n_fastest:
-        b_again = (strips - 1) * misses(b_bytes + strip_bytes, at.l2)
-    else:
-        b_again = (strips - 1) * misses(block_bytes + strip_bytes, at.l2)
-        again = max(again, (blocks_n - 1) * misses(a_bytes + block_bytes, at.l2))
+    weights = own * b_bytes
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
-    stream(counts, at, activations, inputs + outputs, (at.busy - 1) / at.busy)
-    counts["far"] = counts.get("far", 0.0) + entries * (b_bytes * b_again + a_bytes * again)
+    stream(counts, at, (strips - 1) * entries * b_bytes, (b_bytes if n_fastest else block_bytes) + strip_bytes)
+    scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
+    if not n_fastest:
+        scatter(counts, at, (blocks_n - 1) * inputs, inputs + block_bytes)
+    scatter(counts, at, (panels - (1 if n_fastest else blocks_n)) * inputs, strip_bytes + 4 * k * nr)
     return counts
 
 
@@ -230,17 +248,14 @@ def _winograd(args: Args, at: Place) -> Counts:
     if tiles * n == 0:
         return {}
     mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
-    unit = max(args["unit_tiles"], 1)
+    unit = max(min(args["unit_tiles"], tiles), 1)
     n_units = ceil_div(tiles, unit)
     vectors, panels = ceil_div(n, lanes), ceil_div(n, nr)
-    rests: dict[int, int] = {}
-    register_tiles = 0
-    for rows, times in ((min(unit, tiles), n_units - 1), (tiles - (n_units - 1) * unit, 1)):
-        register_tiles += ceil_div(rows, mr) * times
-        if rows % mr:
-            rests[rows % mr] = rests.get(rows % mr, 0) + times
-    whole = register_tiles - sum(rests.values())
-    stall = sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr)
+    register_tiles = stall = 0
+    for rows, times in ((unit, n_units - 1), (tiles - (n_units - 1) * unit, 1)):
+        whole, rest = divmod(rows, mr)
+        register_tiles += times * (whole + (rest > 0))
+        stall += times * (whole * max(0, ACCUMULATORS - 2 * mr) + (max(0, ACCUMULATORS - 2 * rest) if rest else 0))
     pixels = args["batch"] * prod(args["out"])
     weights, inputs, outputs = 4 * products * c * panels * nr, 4 * args["batch"] * prod(args["in"]) * c, 4 * pixels * n
     v_bytes, m_bytes = 4 * products * unit * c, 4 * products * unit * min(n, WINOGRAD_BLOCK)
@@ -252,11 +267,11 @@ def _winograd(args: Args, at: Place) -> Counts:
         "leave": float(tiles * products * round_up(n, LANES)),
         "act": float(pixels * n * ACT_WEIGHT[args["act"]]),
         "unit": float(n_units),
-        "near": float(n_units * (2 * v_bytes * ceil_div(n, WINOGRAD_BLOCK) + 2 * m_bytes * ceil_div(n, WINOGRAD_BLOCK))),
+        "near": float(register_tiles * panels * products * 4 * c * nr),
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
-    stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy)
-    counts["far"] = counts.get("far", 0.0) + weights * (n_units - 1) * misses(weights + v_bytes + m_bytes, at.l2)
+    stream(counts, at, weights * (n_units - 1), weights + v_bytes + m_bytes)
+    scatter(counts, at, inputs + outputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
     return counts
 
 
@@ -264,23 +279,58 @@ def _winograd_tiles(args: Args) -> int:
     return int(args["batch"] * prod(ceil_div(size, args["tile"]) for size in args["out"]))
 
 
+def _axis(args: Args, axis: int) -> tuple[int, int, list[int]]:
+    """(outputs whose taps all lie inside, the taps inside of all outputs together, those of each border output)."""
+    out, size, kernel = args["out"][axis], args["in"][axis], args["kernel"][axis]
+    stride, dilation, pad = args["stride"][axis], args["dilation"][axis], args["pad"][axis]
+    border = []
+    inner = 0
+    for o in range(out):
+        origin = o * stride - pad
+        first = ceil_div(-origin, dilation) if origin < 0 else 0
+        last = min(ceil_div(size - origin, dilation) if origin < size else 0, kernel)
+        if last - first == kernel:
+            inner += 1
+        else:
+            border.append(max(last - first, 0))
+    return inner, inner * kernel + sum(border), border
+
+
 def _dwconv(args: Args, at: Place) -> Counts:
-    (height, width), (kh, kw), channels, batch = args["out"], args["kernel"], args["channels"], args["batch"]
+    (height, width), channels, batch = args["out"], args["channels"], args["batch"]
     unit_c, unit_rows = max(min(args["unit_c"], channels), 1), max(args["unit_rows"], 1)
-    blocks = ceil_div(channels, unit_c) if channels else 0
-    padded = round_up(channels, LANES)
-    rows = batch * height
-    borders = min(width, 2 * ceil_div(args["pad"][1], args["stride"][1]))
-    inputs, outputs = 4 * batch * prod(args["in"]) * channels, 4 * rows * width * channels
+    blocks = ceil_div(channels, unit_c)
+    vectors = channels // unit_c * ceil_div(unit_c, LANES) + ceil_div(channels % unit_c, LANES)
+    _, rows, _ = _axis(args, 0)
+    inner, _, border = _axis(args, 1)
+    kw, ratio = args["kernel"][1], args["stride"][1]
+    shares = args["dilation"][1] == 1 and ratio <= 2 and kw in (3, 5, 7)
+    widest = 8 if at.nr >= 32 else 4
+    taps = loads = stall = passes = 0
+    pixels = [
+        (widest, inner // widest, kw),
+        *((p, inner % widest // p % 2, kw) for p in (4, 2, 1) if p < widest),
+        *((1, 1, t) for t in border),
+    ]
+    for p, times, t in pixels:
+        taps += times * p * t
+        loads += times * (((p - 1) * ratio + t if shares and t == kw else p * t) + t)
+        stall += times * t * max(0, ACCUMULATORS // 2 - p)
+        passes += times
+    lanes = batch * rows * vectors * LANES
+    inputs, outputs = 4 * batch * prod(args["in"]) * channels, 4 * batch * height * width * channels
     counts: Counts = {
-        "tap": float(rows * width * kh * kw * padded),
-        "output": float(rows * width * channels),
-        "span": float(rows * blocks * (1 + borders)),
-        "act": float(rows * width * channels * ACT_WEIGHT[args["act"]]),
+        "tap": float(taps * lanes),
+        "lane": float(loads * lanes),
+        "stall": float(stall * lanes),
+        "pass": float(passes * batch * height * vectors),
+        "output": float(batch * height * width * vectors * LANES),
+        "span": float(batch * height * blocks * (1 + len(border))),
+        "act": float(batch * height * width * channels * ACT_WEIGHT[args["act"]]),
         "unit": float(batch * ceil_div(height, unit_rows) * blocks),
     }
-    stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy)
-    stream(counts, at, 4 * kh * kw * channels, at.run_bytes)
+    stream(counts, at, 4 * args["kernel"][0] * kw * channels, at.run_bytes)
+    (stream if blocks == 1 else scatter)(counts, at, inputs + outputs, inputs + outputs, (at.busy - 1) / at.busy)
     return counts
 
 

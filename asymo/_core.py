@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -138,25 +138,64 @@ class _Owner:
         return self._handle
 
 
-class Pool(_Owner):
-    """Pinned worker threads. Worker i runs on CPU cpus[i] (-1: anywhere); worker 0 is the thread that calls Program.run.
+class Worker(NamedTuple):
+    """A worker of a pool.
 
+    cpu: where it is pinned, -1: anywhere. type: its core type, 0 the fastest. group: workers next to each other with the same group (cores
+    on one L2) share an interval of a step, -1: alone. in_order: runs the kernels for in-order cores. slowdown: this many times slower than
+    it is, to emulate unequal cores (1 to 64)."""
+
+    cpu: int = -1
+    type: int = 0
+    group: int = -1
+    in_order: bool = False
+    slowdown: float = 1.0
+
+
+class WorkerStats(NamedTuple):
+    """What a worker has done since its pool was made or its counters were reset.
+
+    busy_ns: from its first look at a step to its last; wait_ns: the rest of the time in which programs ran. claims, steals_*: chunks, by
+    whom they were taken from. rescues: chunks of late workers that it computed again."""
+
+    busy_ns: int
+    wait_ns: int
+    steps: int
+    units: int
+    claims: int
+    steals_same: int
+    steals_from_faster: int
+    steals_from_slower: int
+    rescues: int
+
+
+class Pool(_Owner):
+    """Pinned worker threads. Worker 0 is the thread that calls Program.run.
+
+    workers: in the order of their types; an int stands for Worker(cpu).
     spin_ns: how long a waiting worker spins before it sleeps (None: the knob ASYMO_SPIN_US, else 50 us; 0: sleeps at once).
+    policy: who gets which units (None: the knob ASYMO_SCHED).
     Several threads may run programs on one pool: they queue. Not usable in a forked child (ForkedError)."""
 
-    def __init__(self, cpus: Sequence[int], spin_ns: int | None = None) -> None:
+    def __init__(self, workers: Sequence[Worker | int], spin_ns: int | None = None, policy: str | None = None) -> None:
+        self.configs = tuple(w if isinstance(w, Worker) else Worker(w) for w in workers)
         out = ffi.new("asymo_pool **")
-        check(lib.asymo_pool_create(list(cpus), len(cpus), out))
+        check(lib.asymo_pool_create([tuple(w) for w in self.configs], len(workers), out))
         self._own(out[0], lib.asymo_pool_destroy)
-        self.workers: int = len(cpus)
+        self.workers: int = len(workers)
         if spin_ns is None and (spin_us := knobs.SPIN_US.get()) is not None:
             spin_ns = 1000 * spin_us
         if spin_ns is not None:
             self.set_spin(spin_ns)
+        self.set_policy(policy or knobs.SCHED.get() or "guided")
 
     def set_spin(self, spin_ns: int) -> None:
         """How long a waiting worker spins before it sleeps."""
         check(lib.asymo_pool_set_spin(self._open(), spin_ns))
+
+    def set_policy(self, policy: str) -> None:
+        """Who gets which units: one of the choices of the knob ASYMO_SCHED."""
+        check(lib.asymo_pool_set_policy(self._open(), constant("POLICY_" + policy.upper())))
 
     def placement(self) -> list[int]:
         """The CPU each worker is pinned to, -1 where it is not pinned (nobody asked, or the kernel refused)."""
@@ -164,13 +203,39 @@ class Pool(_Owner):
         check(lib.asymo_pool_placement(self._open(), cpus))
         return list(cpus)
 
+    def stats(self) -> list[WorkerStats]:
+        """What each worker has done; a run that is under way counts in part."""
+        stats = ffi.new("asymo_worker_stats[]", self.workers)
+        check(lib.asymo_pool_stats(self._open(), stats))
+        return [WorkerStats(*(getattr(s, name) for name in WorkerStats._fields)) for s in stats]
+
+    def reset_stats(self) -> None:
+        """Sets all counters to 0. Waits for a run that is under way."""
+        check(lib.asymo_pool_reset_stats(self._open()))
+
+
+class Sharing(Protocol):
+    """How a step's units are shared; asymo.plan.plan.Sharing is one. Entries are per core type; missing ones are 0.
+
+    cores: how many workers of each type take part, () for worker 0 alone. chunk: units of a type's smallest claim. unit_ns: predicted
+    time of a unit. spin_ns: how long workers spin after the step, -1: as long as the pool has it."""
+
+    @property
+    def cores(self) -> Sequence[int]: ...
+    @property
+    def chunk(self) -> Sequence[int]: ...
+    @property
+    def unit_ns(self) -> Sequence[float]: ...
+    @property
+    def spin_ns(self) -> int: ...
+
 
 class Program(_Owner):
-    """A flat array of steps in C, built by `add` and run by `run`. n_steps: room for that many."""
+    """A flat array of steps in C, built by `add` and run by `run`. n_steps: room for that many; workers: of the pool that will run it."""
 
-    def __init__(self, n_steps: int) -> None:
+    def __init__(self, n_steps: int, workers: int = 1) -> None:
         out = ffi.new("asymo_program **")
-        check(lib.asymo_program_create(n_steps, out))
+        check(lib.asymo_program_create(n_steps, workers, out))
         self._own(out[0], lib.asymo_program_destroy)
         self._n_steps = 0
 
@@ -182,15 +247,21 @@ class Program(_Owner):
         kind: str,
         args: Mapping[str, Any],
         refs: Sequence[tuple[int, int]],
+        sharing: Sharing | None = None,
+        horizon: int = 0,
         serial: bool = False,
-        min_chunk: int = 1,
+        chunk: int = 1,
     ) -> int:
         """Appends a step and returns its index. args: the fields of asymo_<kind>_args (int, float, tuple; 0 where left out).
 
-        refs: (slot, offset_bytes) of every operand, slot -1 for an absent one. serial: the caller alone runs it and wakes nobody.
-        min_chunk: units of the smallest claim."""
+        refs: (slot, offset_bytes) of every operand, slot -1 for an absent one. sharing None: worker 0 alone if serial, else all workers in
+        claims of at least `chunk` units. horizon: the first later step that writes memory which this one reads or writes."""
         struct = step_args(kind, args)
-        check(lib.asymo_program_add(self._open(), step_kind(kind), struct, list(refs), len(refs), serial, min_chunk))
+        if sharing is None:
+            shared = ([] if serial else [_ALL] * MAX_TYPES, [chunk] * MAX_TYPES, [], -1, horizon)
+        else:
+            shared = (list(sharing.cores), list(sharing.chunk), list(sharing.unit_ns), sharing.spin_ns, horizon)
+        check(lib.asymo_program_add(self._open(), step_kind(kind), struct, list(refs), len(refs), ffi.new("asymo_sharing *", shared)))
         self._n_steps += 1
         return self._n_steps - 1
 
@@ -238,6 +309,12 @@ _run = lib.asymo_program_run
 # ---- step kinds -----------------------------------------------------------------------------------------------------
 
 
+MAX_TYPES = 4
+"""Core types that a pool can tell apart."""
+
+_ALL = 1 << 30
+
+
 def step_kinds() -> list[str]:
     """Names of all step kinds, in the order of csrc/exec/steps.inc."""
     return [_text(lib.asymo_step_kind_name(i)) for i in range(lib.asymo_step_kind_count())]
@@ -267,6 +344,55 @@ def step_units(kind: str, args: Mapping[str, Any]) -> int:
 def step_phases(kind: str, args: Mapping[str, Any]) -> int:
     """Phases of a step."""
     return int(lib.asymo_step_phases(step_kind(kind), step_args(kind, args)))
+
+
+# ---- the scheduler's rules ----------------------------------------------------------------------------------------------
+
+Share = Any
+"""A C struct asymo_share: what the rules know of a worker in a loop."""
+
+
+def shares(workers: Sequence[tuple[int, int, int, float]]) -> Any:
+    """An array of asymo_share from (type, group, chunk, cost) of each worker."""
+    array = ffi.new("asymo_share[]", len(workers))
+    for share, worker in zip(array, workers, strict=True):
+        share.type, share.group, share.chunk, share.cost = worker
+    return array
+
+
+def sched_cut(policy: str, units: int, workers: Any) -> list[int]:
+    """The ends of the intervals that a loop of units is cut into; fills the rest of `workers` (an array by `shares`)."""
+    ends = ffi.new("int64_t[]", len(workers))
+    n = lib.asymo_sched_cut(constant("POLICY_" + policy.upper()), units, workers, len(workers), ends)
+    return list(ends[0:n])
+
+
+def sched_part(policy: str, worker: Share, owner: Share, left: int, units: int) -> float:
+    """Which part of the `left` units of owner's interval a worker takes at once, of a loop of `units`."""
+    return float(lib.asymo_sched_part(constant("POLICY_" + policy.upper()), worker, owner, left, units))
+
+
+def sched_take(interval: tuple[int, int], steals: bool, part: float, least: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(what is left of an interval, the chunk): a claim from its front, or a steal from its back."""
+    chunk = ffi.new("asymo_chunk *")
+    rule = lib.asymo_sched_steal if steals else lib.asymo_sched_claim
+    word = rule(lib.asymo_sched_range(0, *interval), part, least, chunk)
+    return (word & 0xFFFFFF, word >> 24 & 0xFFFFFF), (chunk.begin, chunk.end)
+
+
+def sched_steals(policy: str) -> bool:
+    """Whether workers take from intervals of others."""
+    return bool(lib.asymo_sched_steals(constant("POLICY_" + policy.upper())))
+
+
+def sched_leaves(worker: Share, chunk: int, left: int) -> bool:
+    """Whether a worker leaves a chunk to the faster ones when `left` units have not been taken (policy guided only)."""
+    return bool(lib.asymo_sched_leaves(worker, chunk, left))
+
+
+def sched_redoes(elapsed: float, usual: float, redo: float) -> bool:
+    """Whether worker 0 computes again in `redo` what another has been computing for `elapsed` and should have ended after `usual`."""
+    return bool(lib.asymo_sched_redoes(elapsed, usual, redo))
 
 
 # ---- numbers --------------------------------------------------------------------------------------------------------

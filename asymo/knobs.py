@@ -46,4 +46,10 @@ CORES = Knob("ASYMO_CORES", str, None, 'Cores of a session that names none: "big
 SPIN_US = Knob("ASYMO_SPIN_US", int, None, "Microseconds a waiting worker spins before it sleeps; 0 sleeps at once; unset: 50.")
 LOG = Knob("ASYMO_LOG", str, "warning", "Lowest level that is logged.", ("debug", "info", "warning", "error"))
 
-KNOBS: tuple[Knob[str] | Knob[int], ...] = (ISA, NUM_THREADS, CORES, SPIN_US, LOG)
+SCHED = Knob(
+    "ASYMO_SCHED", str, "guided", "Who gets which units of a step: guided is ours, the others are other runtimes' ways, to compare with.",
+    ("guided", "big", "static", "queue", "shards", "fixed"),
+)  # fmt: skip
+SLOWDOWN = Knob("ASYMO_SLOWDOWN", str, None, 'Emulates unequal cores: how many times slower each worker is made, "1,2.5"; for tests.')
+
+KNOBS: tuple[Knob[str] | Knob[int], ...] = (ISA, NUM_THREADS, CORES, SPIN_US, LOG, SCHED, SLOWDOWN)

@@ -356,11 +356,22 @@ int64_t asymo_step_args_bytes(int32_t kind);
 int64_t asymo_step_units(int32_t kind, const void *args);
 int64_t asymo_step_phases(int32_t kind, const void *args);
 
-asymo_status asymo_program_create(int64_t n_steps, asymo_program **out);
-/* Copies args and refs. serial: only worker 0 runs the step and nobody is woken for it.
- * min_chunk: units of the smallest claim. */
+/* How the units of a step are shared. Everything here steers time only, never a result. */
+enum { ASYMO_MAX_TYPES = 4 };
+typedef struct {
+    int64_t cores[4];  /* how many workers of each core type take part, worker 0 among them; all 0: worker 0 alone, nobody is woken */
+    int64_t chunk[4];  /* units of a type's smallest claim; 0 counts as 1 */
+    double unit_ns[4]; /* predicted time of a unit on a worker of the type; only their ratios matter; 0 counts as 1 */
+    int64_t spin_ns;   /* how long workers spin after this step before they sleep, at most the pool's own time; < 0: that */
+    int64_t horizon;   /* the first later step that writes memory which this step reads or writes; <= its own index: this step writes
+                          what it reads. A worker may still run this step while others are on the steps before the horizon. */
+} asymo_sharing;
+
+/* n_workers: of the pools that it will mostly run on; what it learns of the speed of others is forgotten. */
+asymo_status asymo_program_create(int64_t n_steps, int64_t n_workers, asymo_program **out);
+/* Copies args, refs and sharing. */
 asymo_status asymo_program_add(asymo_program *program, int32_t kind, const void *args, const asymo_ref *refs, int64_t n_refs,
-                               int32_t serial, int64_t min_chunk);
+                               const asymo_sharing *sharing);
 /* Runs steps [first, last). slots: base address of every slot. times_ns: NULL, or int64 [n_steps][workers][2] of begin and end.
  * Safe from several threads: a pool runs one program at a time, callers queue. */
 asymo_status asymo_program_run(asymo_program *program, asymo_pool *pool, void *const *slots, int64_t n_slots, int64_t first, int64_t last,
@@ -369,12 +380,68 @@ void asymo_program_destroy(asymo_program *program);
 
 /* ---- the pool ---------------------------------------------------------------------------------------------------- */
 
-/* Worker i runs on CPU cpus[i] (-1: wherever the kernel puts it); worker 0 is the calling thread of asymo_program_run. A CPU that
- * refuses is not an error: asymo_pool_placement tells what really happened. */
-asymo_status asymo_pool_create(const int32_t *cpus, int64_t n_workers, asymo_pool **out);
+/* A worker of a pool. */
+typedef struct {
+    int32_t cpu;      /* where it is pinned; -1: wherever the kernel puts it */
+    int32_t type;     /* core type, 0 the fastest */
+    int32_t group;    /* workers next to each other with the same group (cores on one L2) share an interval; -1: alone */
+    int32_t in_order; /* 1: runs the kernels for in-order cores, where there are any */
+    double slowdown;  /* this many times slower than it is, to emulate unequal cores; 1: as it is */
+} asymo_worker_config;
+
+/* Worker 0 is the calling thread of asymo_program_run. Workers come in the order of their types. A CPU that refuses is not an error:
+ * asymo_pool_placement tells what really happened. */
+asymo_status asymo_pool_create(const asymo_worker_config *workers, int64_t n_workers, asymo_pool **out);
 int64_t asymo_pool_workers(const asymo_pool *pool);
 /* cpus[i]: the CPU worker i is pinned to, -1 when it is not pinned. */
 asymo_status asymo_pool_placement(const asymo_pool *pool, int32_t *cpus);
 /* How long a waiting worker spins before it parks (default 50 us); 0 parks at once. */
 asymo_status asymo_pool_set_spin(asymo_pool *pool, int64_t spin_ns);
+/* Who gets which units. All but the first are other runtimes' ways, to compare with. */
+typedef enum {
+    ASYMO_POLICY_GUIDED = 0, /* shares by speed, guided chunks, guarded stealing, stragglers' chunks computed again */
+    ASYMO_POLICY_BIG = 1,    /* the same on core type 0 alone */
+    ASYMO_POLICY_STATIC = 2, /* equal parts, no stealing (ncnn, OpenMP) */
+    ASYMO_POLICY_QUEUE = 3,  /* one queue of 4 chunks a worker (ggml) */
+    ASYMO_POLICY_SHARDS = 4, /* equal parts, claims and steals of 1/2 of the rest on type 0 and of 1/4 elsewhere (pthreadpool) */
+    ASYMO_POLICY_FIXED = 5,  /* each next core type gets half as much a core, no stealing (MNN) */
+} asymo_policy;
+asymo_status asymo_pool_set_policy(asymo_pool *pool, int32_t policy);
+
+/* What a worker has done since the pool was made or its counters were reset. busy: from its first look at a step to its last; wait: the
+ * rest of the time in which somebody ran a program on the pool. steals: by whom the chunk was stolen from. rescues: chunks of others that
+ * it computed again because they were late. */
+typedef struct {
+    int64_t busy_ns, wait_ns, steps, units, claims;
+    int64_t steals_same, steals_from_faster, steals_from_slower, rescues;
+} asymo_worker_stats;
+asymo_status asymo_pool_stats(asymo_pool *pool, asymo_worker_stats *stats);
+asymo_status asymo_pool_reset_stats(asymo_pool *pool);
 void asymo_pool_destroy(asymo_pool *pool);
+
+/* ---- the scheduler's rules, for the simulator and the tests: those of sched/range.h and sched/share.h ---------------------- */
+
+typedef struct {
+    int64_t begin, end;
+} asymo_chunk;
+
+/* What the rules know of a worker that takes part in a loop. cost: time of a unit, in any one unit of time. */
+typedef struct {
+    int32_t type;     /* 0: the fastest core type */
+    int32_t group;    /* workers next to each other with the same group share an interval; -1: alone */
+    int64_t chunk;    /* units of its smallest claim */
+    double cost;      /* the fields above are given, those below written by the cut */
+    int32_t interval; /* which one is its own */
+    int32_t sharers;  /* workers of that interval */
+    double speed;     /* of these workers together, units per time */
+    double faster;    /* speed of all workers that are clearly faster than this one */
+} asymo_share;
+
+int64_t asymo_sched_cut(int32_t policy, int64_t units, asymo_share *workers, int64_t n, int64_t *ends);
+double asymo_sched_part(int32_t policy, const asymo_share *worker, const asymo_share *owner, int64_t left, int64_t units);
+uint64_t asymo_sched_range(uint64_t tag, int64_t begin, int64_t end);
+uint64_t asymo_sched_claim(uint64_t range, double part, int64_t least, asymo_chunk *chunk);
+uint64_t asymo_sched_steal(uint64_t range, double part, int64_t least, asymo_chunk *chunk);
+int32_t asymo_sched_steals(int32_t policy);
+int32_t asymo_sched_leaves(const asymo_share *worker, int64_t chunk, int64_t left);
+int32_t asymo_sched_redoes(double elapsed, double usual, double redo);

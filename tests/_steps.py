@@ -18,5 +18,5 @@ def run_step(kind: str, args: Mapping[str, Any], operands: Sequence[np.ndarray |
             slots.set_strided(i, array)
     refs = [(i if array is not None else -1, 0) for i, array in enumerate(operands)]
     with _core.Program(1) as program, _core.Pool([-1] * workers) as pool:
-        program.add(kind, args, refs, min_chunk=min_chunk)
+        program.add(kind, args, refs, chunk=min_chunk)
         program.run(pool, slots)

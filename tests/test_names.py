@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
-KINDS = re.findall(r"^ASYMO_STEP(?:_PHASED)?\((\w+)\)", (CSRC / "exec/steps.inc").read_text(), re.M)
+KINDS = re.findall(r"^ASYMO_STEP(?:_[A-Z]+)?\((\w+)\)", (CSRC / "exec/steps.inc").read_text(), re.M)
 KERNEL_FILES = sorted(p for p in (CSRC / "kernels").rglob("*_*.c"))
 ISAS = re.findall(r"^ASYMO_ISA\(\w+,\s*(\w+),", (CSRC / "common/isa.inc").read_text(), re.M)
 

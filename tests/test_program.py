@@ -14,7 +14,7 @@ import pytest
 from _steps import run_step
 
 from asymo import _core, errors, knobs
-from asymo._core import Pool, Program, Slots, ffi, lib
+from asymo._core import Pool, Program, Slots, Worker, ffi, lib
 
 FILL = {"size_bytes": 4, "count": 1000, "unit_size": 7}
 FILL_REFS = [(0, 0), (1, 0)]
@@ -44,9 +44,9 @@ def test_every_status_has_its_class() -> None:
     assert sorted(statuses.values()) == sorted(errors.BY_STATUS)
 
 
-def raw_add(program: Program, kind: int = 0, refs: Any = ffi.NULL, n_refs: int = 0, min_chunk: int = 1) -> int:
-    args = _core.step_args("fill", FILL)
-    return int(lib.asymo_program_add(program._open(), kind, args, refs, n_refs, False, min_chunk))
+def raw_add(program: Program, kind: int = 0, refs: Any = ffi.NULL, n_refs: int = 0, **sharing: Any) -> int:
+    args, sharing = _core.step_args("fill", FILL), ffi.new("asymo_sharing *", sharing)
+    return int(lib.asymo_program_add(program._open(), kind, args, refs, n_refs, sharing))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,9 @@ def raw_add(program: Program, kind: int = 0, refs: Any = ffi.NULL, n_refs: int =
         ({"n_refs": -1}, "-1 operands"),
         ({"n_refs": 1}, "refs is NULL"),
         ({"refs": [(0, -8)], "n_refs": 1}, "at byte -8"),
-        ({"min_chunk": 0}, "at least 1"),
+        ({"chunk": [0, -1]}, "0 cores of type 1 that claim -1 units"),
+        ({"cores": [1, 0, -2]}, "-2 cores of type 2"),
+        ({"unit_ns": [1.0, float("nan")]}, "a unit of nan ns on type 1"),
     ],
 )
 def test_add_refuses(wrong: dict[str, Any], sentence: str) -> None:
@@ -71,10 +73,9 @@ def test_add_refuses(wrong: dict[str, Any], sentence: str) -> None:
             program.add("fill", FILL, FILL_REFS)
 
 
-@pytest.mark.parametrize("count", [-14, 1 << 33])
-def test_add_refuses_impossible_units(count: int) -> None:
-    with Program(1) as program, pytest.raises(errors.InvalidArgumentError, match=r"step 0 \(fill\) has -?\d+ units"):
-        program.add("fill", {**FILL, "count": count, "unit_size": 1}, FILL_REFS)
+def test_add_refuses_impossible_units() -> None:
+    with Program(1) as program, pytest.raises(errors.InvalidArgumentError, match=r"step 0 \(fill\) has -\d+ units"):
+        program.add("fill", {**FILL, "count": -14, "unit_size": 1}, FILL_REFS)
 
 
 def test_run_refuses(pool: Pool) -> None:
@@ -97,10 +98,30 @@ def test_run_refuses(pool: Pool) -> None:
         assert (target == 3).all()
 
 
-@pytest.mark.parametrize("cpus", [[], [-1] * 1025])
-def test_pool_refuses(cpus: list[int]) -> None:
-    with pytest.raises(errors.InvalidArgumentError, match="1 to 1024"):
-        Pool(cpus)
+@pytest.mark.parametrize(
+    ("workers", "sentence"),
+    [
+        ([], "a pool of 0 workers: 1 to 1023"),
+        ([-1] * 1024, "a pool of 1024 workers"),
+        ([Worker(type=4)], "worker 0 is of core type 4; there are 0 to 3"),
+        ([Worker(type=1), Worker()], "worker 1 is of a faster type"),
+        ([Worker(slowdown=0.5)], "worker 0 is to be 0.5 times slower"),
+        ([-1, Worker(slowdown=float("nan"))], "worker 1 is to be nan times slower"),
+    ],
+)
+def test_pool_refuses(workers: list[Worker | int], sentence: str) -> None:
+    with pytest.raises(errors.InvalidArgumentError, match=sentence):
+        Pool(workers)
+
+
+def test_more_units_than_a_range_holds(pool: Pool) -> None:
+    target = np.zeros((1 << 24) + 77, np.uint8)
+    slots = Slots(2)
+    slots[0], slots[1] = np.array([9], np.uint8), target
+    with Program(1, 2) as program:
+        program.add("fill", {"size_bytes": 1, "count": target.size, "unit_size": 1}, FILL_REFS, chunk=1 << 20)
+        program.run(pool, slots)
+    assert (target == 9).all()
 
 
 def test_closed_owners_refuse(pool: Pool) -> None:
@@ -141,7 +162,7 @@ def test_serial_steps_run_on_the_caller_alone(pool: Pool) -> None:
     times = np.full((2, 2, 2), -1, np.int64)
     with Program(2) as program:
         program.add("fill", {**FILL, "count": 500}, FILL_REFS, serial=True)
-        program.add("fill", {**FILL, "count": 500}, [(0, 0), (1, 2000)], min_chunk=500)
+        program.add("fill", {**FILL, "count": 500}, [(0, 0), (1, 2000)], chunk=500)
         program.run(pool, slots, times_ns=times)
     assert (target == 3).all()
     assert (times[:, 0] > 0).all()

@@ -63,10 +63,10 @@ class Segment:
     def __init__(self, plan: Plan, tools: Tools) -> None:
         self.plan = plan
         self._pool, self._arena = tools.pool, tools.arena
-        self._program = Program(len(plan.steps))
+        self._program = Program(len(plan.steps), tools.workers)
         for step in plan.steps:
             refs = [(ref.slot, ref.offset_bytes) for ref in step.operands]
-            self._program.add(step.kind, step.args, refs, step.sharing.is_serial)
+            self._program.add(step.kind, step.args, refs, step.sharing, step.horizon)
         self._slots = Slots(plan.slots)
         for i, array in enumerate(plan.constants):
             self._slots[1 + i] = array

@@ -5,12 +5,10 @@
 
 #include "../common/clock.h"
 #include "../common/status.h"
-#include "../sched/pool.h"
-#include "../sched/range.h"
 
 static const float zeros[ASYMO_ZEROS] __attribute__((aligned(64)));
 
-asymo_status asymo_program_make(int64_t capacity, asymo_program **out) {
+asymo_status asymo_program_make(int64_t capacity, int64_t n_workers, asymo_program **out) {
     asymo_program *program = calloc(1, sizeof *program);
     asymo_program_step *steps = calloc((size_t)capacity + 1, sizeof *steps);
     if (program == NULL || steps == NULL) {
@@ -19,24 +17,28 @@ asymo_status asymo_program_make(int64_t capacity, asymo_program **out) {
         return asymo_fail(ASYMO_OUT_OF_MEMORY, "no memory for a program of %lld steps", (long long)capacity);
     }
     program->capacity = capacity;
+    program->n_workers = n_workers;
     program->steps = steps;
     *out = program;
     return ASYMO_OK;
 }
 
 asymo_status asymo_program_append(asymo_program *program, const asymo_step_row *row, const void *args, const asymo_ref *refs,
-                                  int64_t n_refs, int32_t serial, int64_t min_chunk) {
+                                  int64_t n_refs, const asymo_sharing *sharing) {
     const long long index = program->n_steps;
     const int64_t units = row->units(args), phases = row->phases ? row->phases(args) : 1, scratch_bytes = row->scratch(args);
-    if (units < 0 || units > ASYMO_RANGE_MAX_UNITS)
-        return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld units; 0 to %lld are possible: use larger units", index,
-                          row->name, (long long)units, (long long)ASYMO_RANGE_MAX_UNITS);
-    if (phases < 0 || scratch_bytes < 0)
-        return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s) has %lld phases and %lld bytes of scratch: its arguments make no sense",
-                          index, row->name, (long long)phases, (long long)scratch_bytes);
+    if (units < 0 || phases < 0 || scratch_bytes < 0)
+        return asymo_fail(ASYMO_INVALID_ARGUMENT,
+                          "step %lld (%s) has %lld units, %lld phases and %lld bytes of scratch: its arguments make no sense", index,
+                          row->name, (long long)units, (long long)phases, (long long)scratch_bytes);
     asymo_program_step *step = &program->steps[index];
     step->args = malloc((size_t)row->args_bytes);
-    if (step->args == NULL) return asymo_fail(ASYMO_OUT_OF_MEMORY, "no memory for step %lld (%s)", index, row->name);
+    step->learned = calloc((size_t)program->n_workers, sizeof *step->learned);
+    if (step->args == NULL || step->learned == NULL) {
+        free(step->args);
+        free(step->learned);
+        return asymo_fail(ASYMO_OUT_OF_MEMORY, "no memory for step %lld (%s)", index, row->name);
+    }
     memcpy(step->args, args, (size_t)row->args_bytes);
     for (int64_t i = 0; i < n_refs; i++) {
         step->refs[i] = refs[i];
@@ -46,13 +48,14 @@ asymo_status asymo_program_append(asymo_program *program, const asymo_step_row *
     step->n_refs = n_refs;
     step->units = units;
     step->phases = phases;
-    step->min_chunk = serial ? ASYMO_MAX(units, 1) : min_chunk;
+    step->sharing = *sharing;
+    step->repeatable = row->is_repeatable && sharing->horizon > index;
     program->scratch_bytes = ASYMO_MAX(program->scratch_bytes, scratch_bytes);
     program->n_steps++;
     return ASYMO_OK;
 }
 
-/* One step of one run: what the workers share. */
+/* One phase of one step of one run: what the workers share. */
 typedef struct {
     const asymo_program_step *step;
     const asymo_pool *pool;
@@ -68,6 +71,7 @@ static void run_units(void *context, int64_t index, int64_t begin, int64_t end) 
         .scratch = asymo_pool_worker_scratch(run->pool, index),
         .zeros = zeros,
         .phase = run->phase,
+        .core_kind = asymo_pool_worker_is_in_order(run->pool, index),
         .index = (int32_t)index,
         .fault = run->fault,
     };
@@ -89,22 +93,33 @@ static asymo_status resolve(const asymo_program_step *step, int64_t index, void 
 }
 
 static asymo_status run_steps(const asymo_program *program, asymo_pool *pool, void *const *slots, int64_t first, int64_t last,
-                              int64_t *times_ns) {
+                              int64_t *times_ns, step_run *runs, _Atomic int32_t *fault) {
     const int64_t n_workers = asymo_pool_workers(pool);
-    _Atomic int32_t fault = 0;
-    for (int64_t i = first; i < last; i++) {
+    if (times_ns) memset(times_ns + 2 * n_workers * first, 0, 2 * (size_t)(n_workers * (last - first)) * sizeof *times_ns);
+    for (int64_t i = first, n_loops = 0; i < last; i++) {
         const asymo_program_step *step = &program->steps[i];
-        step_run run = {.step = step, .pool = pool, .fault = &fault};
-        if (times_ns) {
-            run.times_ns = times_ns + 2 * n_workers * i;
-            memset(run.times_ns, 0, 2 * (size_t)n_workers * sizeof *times_ns);
-        }
         if (step->units == 0) continue;
-        const asymo_status status = resolve(step, i, slots, run.operands);
-        if (status != ASYMO_OK) return status;
-        for (; run.phase < step->phases; run.phase++) asymo_pool_for(pool, step->units, step->min_chunk, run_units, &run);
+        asymo_pool_settle(pool, i);
+        for (int64_t phase = 0; phase < step->phases; phase++) {
+            /* A straggler may still use the one of a loop before. */
+            step_run *run = &runs[n_loops++ % ASYMO_POOL_AHEAD];
+            run->step = step;
+            run->pool = pool;
+            run->phase = phase;
+            run->times_ns = times_ns ? times_ns + 2 * n_workers * i : NULL;
+            run->fault = fault;
+            const asymo_status status = resolve(step, i, slots, run->operands);
+            if (status != ASYMO_OK) return status;
+            asymo_pool_for(pool, &(asymo_loop){.units = step->units,
+                                               .work = run_units,
+                                               .context = run,
+                                               .sharing = &step->sharing,
+                                               .learned = step->learned,
+                                               .n_learned = program->n_workers,
+                                               .repeatable = step->repeatable});
+        }
         /* Relaxed: the loop's end has made the workers' stores visible. */
-        if (atomic_load_explicit(&fault, memory_order_relaxed))
+        if (atomic_load_explicit(fault, memory_order_relaxed))
             return asymo_fail(ASYMO_INVALID_ARGUMENT, "step %lld (%s): a value of its input, such as an index, is out of range",
                               (long long)i, step->row->name);
     }
@@ -115,14 +130,19 @@ asymo_status asymo_program_execute(const asymo_program *program, asymo_pool *poo
                                    int64_t *times_ns) {
     asymo_status status = asymo_pool_enter(pool, program->scratch_bytes);
     if (status != ASYMO_OK) return status;
-    status = run_steps(program, pool, slots, first, last, times_ns);
+    step_run runs[ASYMO_POOL_AHEAD];
+    _Atomic int32_t fault = 0;
+    status = run_steps(program, pool, slots, first, last, times_ns, runs, &fault);
     asymo_pool_leave(pool);
     return status;
 }
 
 void asymo_program_destroy(asymo_program *program) {
     if (program == NULL) return;
-    for (int64_t i = 0; i < program->n_steps; i++) free(program->steps[i].args);
+    for (int64_t i = 0; i < program->n_steps; i++) {
+        free(program->steps[i].args);
+        free(program->steps[i].learned);
+    }
     free(program->steps);
     free(program);
 }

@@ -8,7 +8,10 @@
  *       bytes of private scratch a worker needs while it runs units, 0 for none
  *   void asymo_<kind>_run(const asymo_<kind>_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker)
  *       runs units [begin, end). op[i] is the address of operand i, NULL when absent. Any split of the units over any workers in any
- *       order gives the same bits. No allocation, no lock, no failure.
+ *       order gives the same bits, and so do two workers that compute the same units at once, whoever reads the output meanwhile:
+ *       each element is written once, with its final value, and never read back. No allocation, no lock, no failure.
+ *
+ * ASYMO_STEP_REVISING(kind) makes no promise about the same units at once.
  *
  * ASYMO_STEP_PHASED(kind) adds
  *
@@ -40,9 +43,11 @@ enum { ASYMO_ZEROS = 8192 };
     int64_t asymo_##KIND##_units(const asymo_##KIND##_args *args);                                                                         \
     int64_t asymo_##KIND##_scratch(const asymo_##KIND##_args *args);                                                                       \
     void asymo_##KIND##_run(const asymo_##KIND##_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker);
+#define ASYMO_STEP_REVISING(KIND) ASYMO_STEP(KIND)
 #define ASYMO_STEP_PHASED(KIND)                                                                                                            \
     ASYMO_STEP(KIND)                                                                                                                       \
     int64_t asymo_##KIND##_phases(const asymo_##KIND##_args *args);
 #include "steps.inc"
 #undef ASYMO_STEP
+#undef ASYMO_STEP_REVISING
 #undef ASYMO_STEP_PHASED

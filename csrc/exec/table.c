@@ -9,18 +9,22 @@
     static void KIND##_run(const void *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {                    \
         asymo_##KIND##_run(args, op, begin, end, worker);                                                                                  \
     }
+#define ASYMO_STEP_REVISING(KIND) ASYMO_STEP(KIND)
 #define ASYMO_STEP_PHASED(KIND)                                                                                                            \
     ASYMO_STEP(KIND)                                                                                                                       \
     static int64_t KIND##_phases(const void *args) { return asymo_##KIND##_phases(args); }
 #include "steps.inc"
 #undef ASYMO_STEP
+#undef ASYMO_STEP_REVISING
 #undef ASYMO_STEP_PHASED
 
 const asymo_step_row asymo_step_rows[] = {
-#define ASYMO_STEP(KIND) {#KIND, sizeof(asymo_##KIND##_args), KIND##_units, KIND##_scratch, NULL, KIND##_run},
-#define ASYMO_STEP_PHASED(KIND) {#KIND, sizeof(asymo_##KIND##_args), KIND##_units, KIND##_scratch, KIND##_phases, KIND##_run},
+#define ASYMO_STEP(KIND) {#KIND, sizeof(asymo_##KIND##_args), true, KIND##_units, KIND##_scratch, NULL, KIND##_run},
+#define ASYMO_STEP_REVISING(KIND) {#KIND, sizeof(asymo_##KIND##_args), false, KIND##_units, KIND##_scratch, NULL, KIND##_run},
+#define ASYMO_STEP_PHASED(KIND) {#KIND, sizeof(asymo_##KIND##_args), false, KIND##_units, KIND##_scratch, KIND##_phases, KIND##_run},
 #include "steps.inc"
 #undef ASYMO_STEP
+#undef ASYMO_STEP_REVISING
 #undef ASYMO_STEP_PHASED
 };
 

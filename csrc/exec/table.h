@@ -1,11 +1,14 @@
 /* table.h: the step kinds as rows. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "step.h"
 
 typedef struct {
     const char *name;
     int64_t args_bytes;
+    bool is_repeatable; /* run writes each element of its output once, with its final value, and never reads it back */
     int64_t (*units)(const void *args);
     int64_t (*scratch)(const void *args);
     int64_t (*phases)(const void *args); /* NULL: one */

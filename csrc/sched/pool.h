@@ -1,30 +1,61 @@
-/* pool.h: pinned workers that share the units of one parallel loop after the other. Knows nothing of steps, types of cores or models.
+/* pool.h: pinned workers that share the units of one parallel loop after the other. Knows nothing of steps or models.
  *
- *     asymo_pool_enter(pool, scratch_bytes)         the calling thread becomes worker 0
- *     asymo_pool_for(pool, units, min_chunk, ...)   any number of loops; each returns when all its units are done
- *     asymo_pool_leave(pool)
+ *     asymo_pool_enter(pool, scratch_bytes)   the calling thread becomes worker 0
+ *     asymo_pool_settle(pool, step)           before each step: nobody is left in a step whose memory this one writes
+ *     asymo_pool_for(pool, &loop)             any number of loops; each returns when all its units are computed
+ *     asymo_pool_leave(pool)                  nobody is left in any loop
  *
  * The protocol is in README.md. Argument checks are api.c's. */
 #pragma once
 
+#include <stdatomic.h>
+#include <stdbool.h>
+
 #include "../common/base.h"
 
-enum { ASYMO_POOL_MAX_WORKERS = 1024 };
+enum {
+    ASYMO_POOL_MAX_WORKERS = 1023,
+    ASYMO_POOL_AHEAD = 16, /* loops that a straggler may lie behind: the context of that many must stay as it is */
+};
 
 /* Runs units [begin, end) as this worker. */
 typedef void asymo_pool_work(void *context, int64_t worker, int64_t begin, int64_t end);
 
-asymo_status asymo_pool_start(const int32_t *cpus, int64_t n_workers, asymo_pool **out);
+/* What a loop has learned of a worker: ticks per unit, from the opening of the loop to the end of its last unit, smoothed (seen), and as
+ * the shares have it (used). 0: nothing yet. Relaxed: a hint, any value gives the same results. */
+typedef struct {
+    _Atomic float seen, used;
+} asymo_learned;
+
+typedef struct {
+    int64_t units;
+    asymo_pool_work *work;
+    void *context;
+    const asymo_sharing *sharing;
+    asymo_learned *learned; /* [n_learned]; a pool of more workers goes by the plan */
+    int64_t n_learned;
+    bool repeatable; /* a unit may be computed again, by two workers at once: it writes the same, and nothing that it reads */
+} asymo_loop;
+
+asymo_status asymo_pool_start(const asymo_worker_config *workers, int64_t n_workers, asymo_pool **out);
 void asymo_pool_spin(asymo_pool *pool, int64_t spin_ns);
+void asymo_pool_policy(asymo_pool *pool, int32_t policy);
 void asymo_pool_places(const asymo_pool *pool, int32_t *cpus);
+void asymo_pool_read_stats(asymo_pool *pool, asymo_worker_stats *stats);
+void asymo_pool_clear_stats(asymo_pool *pool);
 
 /* Waits for the pool, pins the calling thread where worker 0 belongs, and makes sure that every worker has scratch_bytes of scratch.
  * Fails with ASYMO_FORKED in a child process and with ASYMO_OUT_OF_MEMORY; asymo_pool_leave must then not be called. */
 asymo_status asymo_pool_enter(asymo_pool *pool, int64_t scratch_bytes);
 void asymo_pool_leave(asymo_pool *pool);
 
+/* Waits for the stragglers of every loop whose sharing->horizon is at most step. */
+void asymo_pool_settle(asymo_pool *pool, int64_t step);
+
 /* 64-byte aligned and private to the worker. NULL as long as nobody asked for any. */
 void *asymo_pool_worker_scratch(const asymo_pool *pool, int64_t worker);
+bool asymo_pool_worker_is_in_order(const asymo_pool *pool, int64_t worker);
 
-/* Calls work for every unit of [0, units) exactly once, in chunks, from as many workers as there are chunks of min_chunk. */
-void asymo_pool_for(asymo_pool *pool, int64_t units, int64_t min_chunk, asymo_pool_work *work, void *context);
+/* Computes every unit of [0, units) in chunks. A repeatable loop may return while a straggler still computes units that the caller has
+ * computed too; asymo_pool_settle and asymo_pool_leave wait for it. */
+void asymo_pool_for(asymo_pool *pool, const asymo_loop *loop);

@@ -1,13 +1,14 @@
 /* range.h: an interval of units in one 64-bit word, and the rule by which workers take chunks of it.
  *
- *      63          32 31           0
- *     +--------------+--------------+      units [begin, end) are still to be taken; begin == end is empty
- *     |     end      |    begin     |
- *     +--------------+--------------+
+ *      63      48 47            24 23             0
+ *     +----------+----------------+----------------+      units [begin, end) are still to be taken; begin == end is empty
+ *     |   tag    |      end       |     begin      |
+ *     +----------+----------------+----------------+
  *
  * The owners take from the front (claim), the others from the back (steal), so both keep contiguous memory. First the rule, as pure
- * functions over a word: the simulator calls the same ones. Then the two compare-and-swap loops that apply it. A word only ever
- * shrinks, so it can be taken at most once, and once empty it stays empty until it is filled again.
+ * functions over a word: the simulator calls the same ones. Then the compare-and-swap loop that applies it. Under one tag a word only
+ * ever shrinks, so it can be taken at most once, and once empty it stays empty. The tag names the loop that the word was filled for: a
+ * worker that was late or preempted holds an old tag and gets nothing.
  */
 #pragma once
 
@@ -16,48 +17,47 @@
 
 #include "../common/base.h"
 
-#define ASYMO_RANGE_MAX_UNITS INT64_C(0xffffffff)
+enum { ASYMO_RANGE_MAX_UNITS = 0xffffff };
 
-typedef struct {
-    int64_t begin, end;
-} asymo_chunk;
-
-static inline uint64_t asymo_range_make(int64_t begin, int64_t end) { return (uint64_t)end << 32 | (uint64_t)begin; }
-static inline int64_t asymo_range_begin(uint64_t range) { return (int64_t)(range & 0xffffffff); }
-static inline int64_t asymo_range_end(uint64_t range) { return (int64_t)(range >> 32); }
+static inline uint64_t asymo_range_make(uint64_t tag, int64_t begin, int64_t end) {
+    return tag << 48 | (uint64_t)end << 24 | (uint64_t)begin;
+}
+static inline int64_t asymo_range_begin(uint64_t range) { return (int64_t)(range & 0xffffff); }
+static inline int64_t asymo_range_end(uint64_t range) { return (int64_t)(range >> 24 & 0xffffff); }
+static inline uint64_t asymo_range_tag(uint64_t range) { return range >> 48; }
 static inline int64_t asymo_range_size(uint64_t range) { return asymo_range_end(range) - asymo_range_begin(range); }
 
-/* Guided self-scheduling: half of what each of the sharers would get now, never less than min_chunk, never more than there is. */
-static inline int64_t asymo_range_guided(int64_t remaining, int64_t sharers, int64_t min_chunk) {
-    return ASYMO_MIN(remaining, ASYMO_MAX(min_chunk, remaining / (2 * sharers)));
+/* Guided self-scheduling (Polychronopoulos and Kuck, 1987): this part of what is left, never less than least, never more than there is. */
+static inline int64_t asymo_range_guided(int64_t left, double part, int64_t least) {
+    return ASYMO_MIN(left, ASYMO_MAX(least, (int64_t)((double)left * part)));
 }
 
 /* The range after a chunk has left its front; *chunk is empty when the range was. */
-static inline uint64_t asymo_range_claim(uint64_t range, int64_t sharers, int64_t min_chunk, asymo_chunk *chunk) {
+static inline uint64_t asymo_range_claim(uint64_t range, double part, int64_t least, asymo_chunk *chunk) {
     const int64_t begin = asymo_range_begin(range), end = asymo_range_end(range);
     chunk->begin = begin;
-    chunk->end = begin + asymo_range_guided(end - begin, sharers, min_chunk);
-    return asymo_range_make(chunk->end, end);
+    chunk->end = begin + asymo_range_guided(end - begin, part, least);
+    return asymo_range_make(asymo_range_tag(range), chunk->end, end);
 }
 
 /* The range after a chunk has left its back. */
-static inline uint64_t asymo_range_steal(uint64_t range, int64_t sharers, int64_t min_chunk, asymo_chunk *chunk) {
+static inline uint64_t asymo_range_steal(uint64_t range, double part, int64_t least, asymo_chunk *chunk) {
     const int64_t begin = asymo_range_begin(range), end = asymo_range_end(range);
-    chunk->begin = end - asymo_range_guided(end - begin, sharers, min_chunk);
+    chunk->begin = end - asymo_range_guided(end - begin, part, least);
     chunk->end = end;
-    return asymo_range_make(begin, chunk->begin);
+    return asymo_range_make(asymo_range_tag(range), begin, chunk->begin);
 }
 
-typedef uint64_t asymo_range_rule(uint64_t range, int64_t sharers, int64_t min_chunk, asymo_chunk *chunk);
+typedef uint64_t asymo_range_rule(uint64_t range, double part, int64_t least, asymo_chunk *chunk);
 
-/* Takes a chunk by one of the two rules; false when the range is empty. Relaxed: a range carries numbers only. What a unit reads was
- * made visible by the call that opened the step, and what it writes by the worker's return to IDLE (pool.c). */
-static inline bool asymo_range_take(_Atomic uint64_t *range, asymo_range_rule *rule, int64_t sharers, int64_t min_chunk,
+/* Takes a chunk of a range that still has this tag; false when it has another or is empty. Release: whoever finds the range empty
+ * (acquire, pool.c) also sees that the taker is about to hold a chunk. No other data hangs on a range. */
+static inline bool asymo_range_take(_Atomic uint64_t *range, uint64_t tag, asymo_range_rule *rule, double part, int64_t least,
                                     asymo_chunk *chunk) {
     uint64_t seen = atomic_load_explicit(range, memory_order_relaxed);
-    while (asymo_range_size(seen) > 0) {
-        const uint64_t rest = rule(seen, sharers, min_chunk, chunk);
-        if (atomic_compare_exchange_weak_explicit(range, &seen, rest, memory_order_relaxed, memory_order_relaxed)) return true;
+    while (asymo_range_tag(seen) == tag && asymo_range_size(seen) > 0) {
+        const uint64_t rest = rule(seen, part, least, chunk);
+        if (atomic_compare_exchange_weak_explicit(range, &seen, rest, memory_order_release, memory_order_relaxed)) return true;
     }
     return false;
 }

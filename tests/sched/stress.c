@@ -97,22 +97,27 @@ static void places(const void *args, void *const *op, int64_t begin, int64_t end
 
 enum { NOTHING, MIRROR, PHASED, COUNT, FAULTY, SUBNORMAL, PLACES };
 const asymo_step_row asymo_step_rows[] = {
-    {"nothing", sizeof(toy_args), units, scratch, NULL, nothing}, {"mirror", sizeof(toy_args), units, scratch, NULL, mirror},
-    {"phased", sizeof(toy_args), units, scratch, phases, phased}, {"count", sizeof(toy_args), units, scratch, NULL, count},
-    {"faulty", sizeof(toy_args), units, scratch, NULL, faulty},   {"subnormal", sizeof(toy_args), units, scratch, NULL, subnormal},
-    {"places", sizeof(toy_args), units, scratch, NULL, places},
+    {"nothing", sizeof(toy_args), false, units, scratch, NULL, nothing}, {"mirror", sizeof(toy_args), false, units, scratch, NULL, mirror},
+    {"phased", sizeof(toy_args), false, units, scratch, phases, phased}, {"count", sizeof(toy_args), false, units, scratch, NULL, count},
+    {"faulty", sizeof(toy_args), false, units, scratch, NULL, faulty},   {"subnormal", sizeof(toy_args), false, units, scratch, NULL, subnormal},
+    {"places", sizeof(toy_args), false, units, scratch, NULL, places},
 };
 const int32_t asymo_step_row_count = sizeof asymo_step_rows / sizeof asymo_step_rows[0];
 
 static void add(asymo_program *program, int32_t kind, toy_args args, const asymo_ref *refs, int64_t n_refs, int serial, int64_t min_chunk) {
-    OK(asymo_program_add(program, kind, &args, refs, n_refs, serial, min_chunk));
+    asymo_sharing sharing = {.spin_ns = -1};
+    for (int type = 0; type < ASYMO_MAX_TYPES; type++) {
+        sharing.cores[type] = serial ? 0 : 64;
+        sharing.chunk[type] = min_chunk;
+    }
+    OK(asymo_program_add(program, kind, &args, refs, n_refs, &sharing));
 }
 
 static asymo_pool *make_pool(int64_t n_workers, int64_t spin_ns) {
-    int32_t cpus[64];
-    for (int i = 0; i < 64; i++) cpus[i] = -1;
+    asymo_worker_config workers[64];
+    for (int i = 0; i < 64; i++) workers[i] = (asymo_worker_config){.cpu = -1, .group = -1, .slowdown = 1};
     asymo_pool *pool;
-    OK(asymo_pool_create(cpus, n_workers, &pool));
+    OK(asymo_pool_create(workers, n_workers, &pool));
     OK(asymo_pool_set_spin(pool, spin_ns));
     return pool;
 }
@@ -123,7 +128,7 @@ enum { CHAIN = 12, PHASES = 5, MAX_UNITS = 2048 };
 
 static asymo_program *make_chain(int64_t n, int64_t min_chunk) {
     asymo_program *program;
-    OK(asymo_program_create(2 * CHAIN + 2, &program));
+    OK(asymo_program_create(2 * CHAIN + 2, 16, &program));
     for (int64_t i = 0; i < CHAIN; i++) {
         const asymo_ref refs[2] = {{i % 2, 0}, {1 - i % 2, 0}};
         add(program, MIRROR, (toy_args){.units = n}, refs, 2, i % 5 == 3 || i % 5 == 4, min_chunk);
@@ -214,7 +219,7 @@ static void test_short_lives(void) {
 static void test_fault(void) {
     asymo_pool *pool = make_pool(2, 50000);
     asymo_program *program;
-    OK(asymo_program_create(2, &program));
+    OK(asymo_program_create(2, 16, &program));
     uint32_t counts[8] = {0};
     add(program, FAULTY, (toy_args){.units = 8}, NULL, 0, 0, 1);
     add(program, COUNT, (toy_args){.units = 8}, &(asymo_ref){0, 0}, 1, 0, 1);
@@ -261,11 +266,11 @@ static void test_environment(void) {
     for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i < 2; cpu++)
         if (CPU_ISSET(cpu, &before)) cpus[i++] = cpu;
     asymo_pool *pool;
-    OK(asymo_pool_create(cpus, 2, &pool));
+    OK(asymo_pool_create((asymo_worker_config[]){{cpus[0], 0, -1, 0, 1}, {cpus[1], 0, -1, 0, 1}}, 2, &pool));
     OK(asymo_pool_placement(pool, placed));
     CHECK(placed[0] == cpus[0] && placed[1] == cpus[1], "placed on %d and %d", placed[0], placed[1]);
     asymo_program *program;
-    OK(asymo_program_create(1, &program));
+    OK(asymo_program_create(1, 16, &program));
     enum { N = 64 };
     float values[N] = {0};
     add(program, SUBNORMAL, (toy_args){.units = N}, &(asymo_ref){0, 0}, 1, 0, 1);
@@ -281,7 +286,7 @@ static void test_environment(void) {
     for (int i = 0; i < N; i++) CHECK(values[i] > 0, "unit %d was computed with flush-to-zero", i);
     asymo_float_env_restore(mode);
     asymo_program_destroy(program);
-    OK(asymo_program_create(2, &program));
+    OK(asymo_program_create(2, 16, &program));
     uint32_t counts[N] = {0}, n_cpus[N] = {0};
     add(program, COUNT, (toy_args){.units = N, .pause_us = 300}, &(asymo_ref){0, 0}, 1, 0, 1);
     add(program, PLACES, (toy_args){.units = N}, &(asymo_ref){1, 0}, 1, 0, 1);
@@ -291,7 +296,7 @@ static void test_environment(void) {
     asymo_program_destroy(program);
     asymo_pool_destroy(pool);
 
-    OK(asymo_pool_create((int32_t[]){8191, 100000}, 2, &pool));
+    OK(asymo_pool_create((asymo_worker_config[]){{8191, 0, -1, 0, 1}, {100000, 0, -1, 0, 1}}, 2, &pool));
     OK(asymo_pool_placement(pool, placed));
     CHECK(placed[0] == -1 && placed[1] == -1, "placed on CPUs that are not there: %d and %d", placed[0], placed[1]);
     program = make_chain(17, 1);
@@ -348,7 +353,7 @@ static void measure(void) {
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
         asymo_pool *pool = make_pool(rows[row].workers, rows[row].spin_ns);
         asymo_program *program;
-        OK(asymo_program_create(STEPS, &program));
+        OK(asymo_program_create(STEPS, 16, &program));
         for (int i = 0; i < STEPS; i++) add(program, NOTHING, (toy_args){.units = rows[row].units}, NULL, 0, rows[row].serial, 1);
         double ns[RUNS];
         for (int i = 0; i < RUNS; i++) {

@@ -12,6 +12,7 @@ from _compile import compile_c
 SOURCES = [
     "tests/sched/stress.c",
     "csrc/sched/pool.c",
+    "csrc/sched/loop.c",
     "csrc/sched/park_futex.c",
     "csrc/sched/pin_linux.c",
     "csrc/exec/program.c",

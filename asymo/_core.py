@@ -258,7 +258,7 @@ class Program(_Owner):
         claims of at least `chunk` units. horizon: the first later step that writes memory which this one reads or writes."""
         struct = step_args(kind, args)
         if sharing is None:
-            shared = ([] if serial else [_ALL] * MAX_TYPES, [chunk] * MAX_TYPES, [], -1, horizon)
+            shared: tuple[Any, ...] = ([] if serial else [_ALL] * MAX_TYPES, [chunk] * MAX_TYPES, [], -1, horizon)
         else:
             shared = (list(sharing.cores), list(sharing.chunk), list(sharing.unit_ns), sharing.spin_ns, horizon)
         check(lib.asymo_program_add(self._open(), step_kind(kind), struct, list(refs), len(refs), ffi.new("asymo_sharing *", shared)))

@@ -84,8 +84,8 @@ asymo_status asymo_pool_create(const asymo_worker_config *workers, int64_t n_wor
             (int)ASYMO_POOL_MAX_WORKERS);
     REQUIRE(workers != NULL, "asymo_pool_create: workers is NULL");
     for (int64_t i = 0; i < n_workers; i++) {
-        REQUIRE(workers[i].type >= 0 && workers[i].type < ASYMO_MAX_TYPES, "worker %lld is of core type %d; there are 0 to %d", (long long)i,
-                (int)workers[i].type, ASYMO_MAX_TYPES - 1);
+        REQUIRE(workers[i].type >= 0 && workers[i].type < ASYMO_MAX_TYPES, "worker %lld is of core type %d; there are 0 to %d",
+                (long long)i, (int)workers[i].type, ASYMO_MAX_TYPES - 1);
         REQUIRE(i == 0 || workers[i].type >= workers[i - 1].type, "worker %lld is of a faster type than the one before it: sort them",
                 (long long)i);
         REQUIRE(workers[i].slowdown >= 1 && workers[i].slowdown <= 64, "worker %lld is to be %g times slower; 1 to 64 are possible",

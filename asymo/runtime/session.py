@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from asymo import knobs
-from asymo._core import Pool
+from asymo._core import Pool, Worker
 from asymo.device import topology
 from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph import passes
@@ -69,14 +69,29 @@ _pools: WeakValueDictionary[tuple[Any, ...], Pool] = WeakValueDictionary()
 _pools_lock = threading.Lock()
 
 
-def _pool(cpus: tuple[int, ...], spin_ns: int | None) -> Pool:
-    """The process's pool on these CPUs: sessions on the same cores share their workers. A forked child makes its own."""
-    key = (cpus, spin_ns, os.getpid())
+def _pool(workers: tuple[Worker, ...], spin_ns: int | None) -> Pool:
+    """The process's pool of these workers: sessions on the same cores share them. A forked child makes its own."""
+    key = (workers, spin_ns, knobs.SCHED.get(), os.getpid())
     with _pools_lock:
         pool = _pools.get(key)
         if pool is None:
-            pool = _pools[key] = Pool(cpus, spin_ns)
+            pool = _pools[key] = Pool(workers, spin_ns)
         return pool
+
+
+def _workers(cpus: Sequence[int]) -> tuple[Worker, ...]:
+    """A worker for each CPU; with the knob ASYMO_SLOWDOWN, of a core type for each different slowdown."""
+    text = knobs.SLOWDOWN.get()
+    if not text:
+        return tuple(Worker(cpu) for cpu in cpus)
+    try:
+        slowdowns = [float(part) for part in str(text).split(",")]
+    except ValueError:
+        raise InvalidArgumentError(f"ASYMO_SLOWDOWN={text!r}: give a number for each worker, such as 1,2.5") from None
+    slowdowns += [1.0] * (len(cpus) - len(slowdowns))
+    types = sorted(set(slowdowns[: len(cpus)]))
+    workers = (Worker(cpu, min(types.index(r), 3), slowdown=r) for cpu, r in zip(cpus, slowdowns, strict=False))
+    return tuple(sorted(workers, key=lambda worker: worker.type))
 
 
 def _cpus(cores: str | Sequence[int] | None, threads: int) -> tuple[int, ...]:
@@ -132,7 +147,7 @@ class InferenceSession:
         cache = Cache(host.evaluate)
         for module in passes.LOAD:
             module.run(self._graph, cache)
-        self._tools = Tools(len(cpus), _pool(cpus, spin), cache, host.HostStep)
+        self._tools = Tools(len(cpus), _pool(_workers(cpus), spin), cache, host.HostStep)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)

@@ -246,7 +246,8 @@ void asymo_pool_read_stats(asymo_pool *pool, asymo_worker_stats *stats) {
     for (int64_t i = 0; i < pool->n_workers; i++) {
         const pool_counters *c = &pool->seats[i].counters;
 #define READ(NAME) atomic_load_explicit(&c->NAME, memory_order_relaxed)
-        const int64_t wait_ticks = i == 0 ? atomic_load_explicit(&pool->caller_wait_ticks, memory_order_relaxed) : run_ticks - READ(busy_ticks);
+        const int64_t wait_ticks =
+            i == 0 ? atomic_load_explicit(&pool->caller_wait_ticks, memory_order_relaxed) : run_ticks - READ(busy_ticks);
         stats[i] = (asymo_worker_stats){
             .busy_ns = (int64_t)(ns_per_tick * (double)(run_ticks - wait_ticks)),
             .wait_ns = (int64_t)(ns_per_tick * (double)wait_ticks),
@@ -269,8 +270,8 @@ void asymo_pool_clear_stats(asymo_pool *pool) {
     atomic_store_explicit(&pool->caller_wait_ticks, 0, memory_order_relaxed);
     for (int64_t i = 0; i < pool->n_workers; i++) {
         pool_counters *c = &pool->seats[i].counters;
-        _Atomic int64_t *all[] = {&c->busy_ticks,  &c->steps,              &c->units,              &c->claims,
-                                  &c->steals_same, &c->steals_from_faster, &c->steals_from_slower, &c->rescues};
+        _Atomic int64_t *all[] = {&c->busy_ticks,         &c->steps,  &c->units, &c->claims, &c->steals_same, &c->steals_from_faster,
+                                  &c->steals_from_slower, &c->rescues};
         for (size_t j = 0; j < sizeof all / sizeof *all; j++) atomic_store_explicit(all[j], 0, memory_order_relaxed);
     }
     pthread_mutex_unlock(&pool->owner);

@@ -58,8 +58,8 @@ typedef struct {
     asymo_loop loop; /* loop.work NULL: the workers leave */
     int64_t first_unit;
     int32_t policy;
-    int64_t n, n_intervals;          /* of workers that take part, of intervals */
-    int64_t first[ASYMO_MAX_TYPES];  /* who of them is the first of a type */
+    int64_t n, n_intervals;         /* of workers that take part, of intervals */
+    int64_t first[ASYMO_MAX_TYPES]; /* who of them is the first of a type */
     int64_t opened_ticks;
     asymo_share *shares; /* [n] */
 } pool_loop;
@@ -69,8 +69,8 @@ struct asymo_pool {
     _Alignas(ASYMO_FALSE_SHARING) _Atomic uint64_t call;
     _Alignas(ASYMO_FALSE_SHARING) _Atomic int64_t spin_ns; /* how long a worker waits for the next call, awake */
     _Alignas(ASYMO_FALSE_SHARING) pthread_mutex_t owner;   /* held from enter to leave; protects everything below, and every loop */
-    pool_loop loops[ASYMO_POOL_AHEAD]; /* loop of serial s at s % ASYMO_POOL_AHEAD */
-    int64_t *ends;                     /* [n_workers], for the cut */
+    pool_loop loops[ASYMO_POOL_AHEAD];                     /* loop of serial s at s % ASYMO_POOL_AHEAD */
+    int64_t *ends;                                         /* [n_workers], for the cut */
     int64_t n_strays;
     _Atomic int64_t most_spin_ns;
     _Atomic int32_t policy;

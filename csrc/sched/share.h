@@ -16,9 +16,9 @@ static inline bool asymo_share_steals(int32_t policy) { return policy == ASYMO_P
 /* The weight of a worker in the cut. */
 static inline double asymo_share_weight(int32_t policy, const asymo_share *worker) {
     switch (policy) {
-        case ASYMO_POLICY_GUIDED: return 1 / worker->cost;
-        case ASYMO_POLICY_FIXED: return 1.0 / (double)(1 << worker->type);
-        default: return 1;
+    case ASYMO_POLICY_GUIDED: return 1 / worker->cost;
+    case ASYMO_POLICY_FIXED: return 1.0 / (double)(1 << worker->type);
+    default: return 1;
     }
 }
 
@@ -30,7 +30,8 @@ static inline int64_t asymo_share_cut(int32_t policy, int64_t units, asymo_share
     for (int64_t first = 0, next; first < n; first = next) {
         double speed = 0;
         for (next = first; next < n; next++) {
-            const bool same_group = policy == ASYMO_POLICY_GUIDED && workers[first].group >= 0 && workers[next].group == workers[first].group;
+            const bool same_group =
+                policy == ASYMO_POLICY_GUIDED && workers[first].group >= 0 && workers[next].group == workers[first].group;
             if (next > first && !same_group && policy != ASYMO_POLICY_QUEUE) break;
             reached += asymo_share_weight(policy, &workers[next]);
             speed += 1 / workers[next].cost;
@@ -54,13 +55,13 @@ static inline int64_t asymo_share_cut(int32_t policy, int64_t units, asymo_share
 /* Which part of an interval a worker takes at once: half of what is its own by speed. owner: any worker of the interval. */
 static inline double asymo_share_part(int32_t policy, const asymo_share *worker, const asymo_share *owner, int64_t left, int64_t units) {
     switch (policy) {
-        case ASYMO_POLICY_GUIDED: {
-            const double mine = 1 / worker->cost;
-            return 0.5 * mine / (owner->interval == worker->interval ? worker->speed : owner->speed + mine);
-        }
-        case ASYMO_POLICY_QUEUE: return (double)asymo_ceil_div(units, 4 * worker->sharers) / (double)left + 1e-9;
-        case ASYMO_POLICY_SHARDS: return worker->type == 0 ? 0.5 : 0.25;
-        default: return 1;
+    case ASYMO_POLICY_GUIDED: {
+        const double mine = 1 / worker->cost;
+        return 0.5 * mine / (owner->interval == worker->interval ? worker->speed : owner->speed + mine);
+    }
+    case ASYMO_POLICY_QUEUE: return (double)asymo_ceil_div(units, 4 * worker->sharers) / (double)left + 1e-9;
+    case ASYMO_POLICY_SHARDS: return worker->type == 0 ? 0.5 : 0.25;
+    default: return 1;
     }
 }
 

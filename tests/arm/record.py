@@ -269,7 +269,7 @@ def write(cases: Iterable[Case], path: Path) -> None:
         ints(plan.arena_bytes, len(plan.steps), len(plan.constants), len(case.inputs), len(case.outputs))
         for step in plan.steps:
             block(step.kind.encode())
-            ints(step.sharing.is_serial, 1, len(step.operands))
+            ints(step.sharing.is_serial, len(step.operands))
             block(bytes(_core.ffi.buffer(_core.step_args(step.kind, step.args))))
             for ref in step.operands:
                 ints(ref.slot, ref.offset_bytes)

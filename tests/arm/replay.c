@@ -13,7 +13,7 @@
  *   file    bytes "asymo-plans"   nr kr n_cases   case[n_cases]
  *   case    str name   arena_bytes n_steps n_constants n_inputs n_outputs
  *           step[n_steps]   bytes[n_constants]   bytes[n_inputs]   output[n_outputs]
- *   step    str kind   serial min_chunk n_refs   bytes args   (slot offset_bytes)[n_refs]
+ *   step    str kind   serial n_refs   bytes args   (slot offset_bytes)[n_refs]
  *   output  item_bytes is_float   bytes expected                                                                                    */
 #include <inttypes.h>
 #include <math.h>
@@ -82,7 +82,7 @@ static reader open_file(const char *path) {
 
 typedef struct {
     int32_t kind, serial;
-    int64_t min_chunk, n_refs;
+    int64_t n_refs;
     const void *args;
     asymo_ref refs[ASYMO_MAX_OPERANDS];
 } recorded_step;
@@ -102,7 +102,6 @@ static recorded_step read_step(reader *in) {
     snprintf(name, sizeof name, "%.*s", (int)kind.size, kind.data);
     recorded_step step = {.kind = asymo_step_kind(name)};
     step.serial = (int32_t)take_int(in);
-    step.min_chunk = take_int(in);
     step.n_refs = take_int(in);
     const bytes args = take_bytes(in);
     if (args.size != asymo_step_args_bytes(step.kind)) give_up("a step's arguments have another size here");
@@ -171,17 +170,17 @@ static void fill(char *data, int64_t size) {
 /* ---- running ----------------------------------------------------------------------------------------------------------------- */
 
 static void run_program(const recorded_case *c, void *const *slots, int32_t workers) {
-    static const int32_t anywhere[3] = {-1, -1, -1};
+    static const asymo_worker_config anywhere[3] = {{-1, 0, -1, 0, 1}, {-1, 0, -1, 0, 1}, {-1, 0, -1, 0, 1}};
     static asymo_pool *pools[4];
     asymo_program *program;
     if (pools[workers] == NULL &&
         (asymo_pool_create(anywhere, workers, &pools[workers]) != ASYMO_OK || asymo_pool_set_spin(pools[workers], 0) != ASYMO_OK))
         give_up(asymo_last_error());
-    if (asymo_program_create(c->n_steps, &program) != ASYMO_OK) give_up(asymo_last_error());
+    if (asymo_program_create(c->n_steps, workers, &program) != ASYMO_OK) give_up(asymo_last_error());
     for (int64_t i = 0; i < c->n_steps; i++) {
         const recorded_step *s = &c->steps[i];
-        if (asymo_program_add(program, s->kind, s->args, s->refs, s->n_refs, s->serial, s->min_chunk) != ASYMO_OK)
-            give_up(asymo_last_error());
+        const asymo_sharing sharing = {.cores = {s->serial ? 0 : workers}, .spin_ns = -1};
+        if (asymo_program_add(program, s->kind, s->args, s->refs, s->n_refs, &sharing) != ASYMO_OK) give_up(asymo_last_error());
     }
     if (asymo_program_run(program, pools[workers], slots, c->n_slots, 0, c->n_steps, NULL) != ASYMO_OK) give_up(asymo_last_error());
     asymo_program_destroy(program);

@@ -97,9 +97,12 @@ static void places(const void *args, void *const *op, int64_t begin, int64_t end
 
 enum { NOTHING, MIRROR, PHASED, COUNT, FAULTY, SUBNORMAL, PLACES };
 const asymo_step_row asymo_step_rows[] = {
-    {"nothing", sizeof(toy_args), false, units, scratch, NULL, nothing}, {"mirror", sizeof(toy_args), false, units, scratch, NULL, mirror},
-    {"phased", sizeof(toy_args), false, units, scratch, phases, phased}, {"count", sizeof(toy_args), false, units, scratch, NULL, count},
-    {"faulty", sizeof(toy_args), false, units, scratch, NULL, faulty},   {"subnormal", sizeof(toy_args), false, units, scratch, NULL, subnormal},
+    {"nothing", sizeof(toy_args), false, units, scratch, NULL, nothing},
+    {"mirror", sizeof(toy_args), false, units, scratch, NULL, mirror},
+    {"phased", sizeof(toy_args), false, units, scratch, phases, phased},
+    {"count", sizeof(toy_args), false, units, scratch, NULL, count},
+    {"faulty", sizeof(toy_args), false, units, scratch, NULL, faulty},
+    {"subnormal", sizeof(toy_args), false, units, scratch, NULL, subnormal},
     {"places", sizeof(toy_args), false, units, scratch, NULL, places},
 };
 const int32_t asymo_step_row_count = sizeof asymo_step_rows / sizeof asymo_step_rows[0];

@@ -20,7 +20,7 @@ PYTHON: dict[str, set[str]] = {
     "graph": {"errors", "ops", "plan"},
     "ops": {"errors", "graph", "plan"},
     "device": {"errors", "knobs"},
-    "cost": {"errors", "device"},
+    "cost": {"errors", "knobs", "device", "_core", ""},
     "plan": {"errors", "graph", "ops", "device", "cost", "_core"},
     "onnx": {"errors", "graph", "ops", "runtime"},
     "sim": {"errors", "device", "cost", "plan", "_core"},
@@ -41,6 +41,9 @@ ONLY: dict[str, tuple[str, ...]] = {
 
 CORE_IN_PLAN = {"layout.py", "opcodes.py", "tiles.py"}
 """The files of asymo/plan that ask the C core for packing, geometry and names; the others decide without it."""
+
+DOERS_IN_COST = {"calibrate.py"}
+"""The files of asymo/cost that measure through the C core and read knobs; the others are arithmetic."""
 
 C: dict[str, set[str]] = {
     "common": set(),
@@ -98,6 +101,8 @@ def test_imports(path: Path) -> None:
             assert target == room or target in PYTHON[room], f"{path}: {room or '__init__'} may not import {target or 'asymo'} ({name})"
             if room == "plan" and target == "_core":
                 assert path.name in CORE_IN_PLAN, f"{path}: only {CORE_IN_PLAN} of asymo/plan ask the core"
+            if room == "cost" and target in ("_core", "knobs", ""):
+                assert path.name in DOERS_IN_COST, f"{path}: only {DOERS_IN_COST} of asymo/cost measure"
 
 
 def c_files() -> list[Path]:

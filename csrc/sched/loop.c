@@ -79,7 +79,7 @@ static int64_t units_left(const taker *t) {
 
 /* Whether this worker should leave the rest to faster ones. The caller never does, so that what is left is computed for sure. */
 static bool leaves(const taker *t) {
-    if (t->is_caller || t->loop->policy != ASYMO_POLICY_GUIDED || t->share->faster <= 0) return false;
+    if (t->is_caller || t->loop->policy > ASYMO_POLICY_BIG || t->share->faster <= 0) return false;
     const uint64_t own = atomic_load_explicit(&t->seats[t->share->interval].range, memory_order_relaxed);
     if (!asymo_share_leaves(t->share, t->share->chunk, asymo_range_size(own))) return false;
     return asymo_share_leaves(t->share, t->share->chunk, units_left(t));
@@ -264,7 +264,6 @@ static double cost_of(const asymo_loop *loop, const pool_seat *seats, int64_t in
 static void fill_loop(asymo_pool *pool, pool_loop *open, uint64_t serial, const asymo_loop *loop, const int64_t *cores) {
     open->loop = *loop;
     open->policy = atomic_load_explicit(&pool->policy, memory_order_relaxed);
-    if (open->policy == ASYMO_POLICY_BIG) open->policy = ASYMO_POLICY_GUIDED; /* with the crew that crew_of chose */
     open->n = 0;
     for (int32_t type = 0; type < ASYMO_MAX_TYPES; type++) {
         open->first[type] = open->n;
@@ -349,7 +348,7 @@ static void close_loop(asymo_pool *pool, const taker *t, uint64_t call) {
             if (!asymo_spin_more(&spin, caller_spin_ns(pool))) sched_yield();
     const uint64_t serial = serial_of(call);
     atomic_exchange_explicit(&pool->call, serial << SERIAL_SHIFT, memory_order_seq_cst);
-    const bool may_rescue = t->loop->loop.repeatable && t->loop->policy == ASYMO_POLICY_GUIDED && !pool->crowded;
+    const bool may_rescue = t->loop->loop.repeatable && t->loop->policy <= ASYMO_POLICY_BIG && !pool->crowded;
     const int64_t spin_ns = caller_spin_ns(pool);
     for (int64_t type = 0; type < ASYMO_MAX_TYPES; type++)
         for (int64_t rank = 0; rank < called_of(call, (int32_t)type); rank++) {
@@ -445,7 +444,7 @@ static void run_shared(asymo_pool *pool, const asymo_loop *loop, int64_t first_u
     const int64_t from_ticks = asymo_now_ticks();
     close_loop(pool, &t, call);
     bump(&pool->caller_wait_ticks, asymo_now_ticks() - from_ticks);
-    if (pool->n_workers <= loop->n_learned && open->policy == ASYMO_POLICY_GUIDED) learn(pool, &t, call);
+    if (pool->n_workers <= loop->n_learned && open->policy <= ASYMO_POLICY_BIG) learn(pool, &t, call);
 }
 
 void asymo_pool_for(asymo_pool *pool, const asymo_loop *loop) {

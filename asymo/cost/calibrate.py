@@ -1,0 +1,505 @@
+"""Measures how fast the kernels are on every core type of this machine, and keeps the result in a text file.
+
+    machine = calibrate.machine(topology)            what the planner asks: the kept calibration, else a quick one, else generic figures
+    machine = calibrate.measure(topology)            seconds: one core of each type, then all of it
+    calibrate.save(machine); calibrate.load(topology)
+
+Every probe (asymo/cost/probes.py) runs three times in a row, each time with its input just written by a step before it, as in a model:
+
+    cold  memory the size of the last-level cache has been read since: the weights come from memory
+    warm  memory the size of L2 has been read since: the weights come from the last-level cache
+    hot   at once: the weights are where they fit
+
+All probes take turns, so that a slow moment of the machine spoils one sample of each. The estimate is a low quantile of the samples; the
+spread is theirs. `fit.rates` turns the times of a kernel class into seconds per feature.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asymo import __version__, _core, knobs
+from asymo.cost import features, fit, probes, speeds, steps
+from asymo.cost.probes import Probe
+from asymo.cost.speeds import Machine, Rates, TypeSpeeds
+from asymo.device.topology import Core, Topology
+from asymo.errors import InvalidArgumentError
+
+__all__ = ["describe", "fingerprint", "load", "machine", "measure", "path", "save"]
+
+log = logging.getLogger("asymo")
+
+SECONDS, QUICK_SECONDS = 16.0, 1.0
+"""What a calibration may take, and its quick form."""
+
+SPREAD = 0.03
+"""Rounds go on until the samples of the typical probe of every class spread no more than this, or the time is up."""
+
+MIN_ROUNDS, MAX_ROUNDS, QUANTILE = 5, 60, 0.25
+CALM = 0.5
+"""Reach of misses(): a last-level cache counts as half the size at which its streams have slowed down half-way to memory's speed."""
+
+EVICT_LIMIT = 48 << 20
+"""Bytes read to empty the last-level cache, at most."""
+
+STREAMS_MB = (1, 2, 4, 8, 16, 32, 64)
+
+Progress = Callable[[float], None]
+
+
+# ---- the kept file
+
+
+def path() -> Path:
+    """Where the calibration is kept: the knob ASYMO_CALIBRATION, else asymo/calibration.json in the user's cache folder."""
+    named = knobs.CALIBRATION.get()
+    return Path(named) if named else Path(knobs.XDG_CACHE_HOME.get() or Path.home() / ".cache") / "asymo" / "calibration.json"
+
+
+def fingerprint(topology: Topology) -> dict[str, Any]:
+    """What a calibration holds for: the cores of the machine (design, clocks, how many), the kernels and this version."""
+    kinds: dict[str, int] = {}
+    for core in (*topology.cores, *topology.others):
+        label = f"{core.name or 'unknown'} {f'midr {core.midr:#x} ' if core.midr else ''}{core.min_mhz}-{core.max_mhz} MHz"
+        kinds[label] = kinds.get(label, 0) + 1
+    cores = [f"{n} x {label}" for label, n in sorted(kinds.items())]
+    return {"machine": platform.machine(), "cores": cores, "isa": _core.isa_name(), "asymo": __version__}
+
+
+def save(machine: Machine, to: Path | None = None) -> Path:
+    """Writes the text form, whole or not at all. OSError when the folder cannot be written."""
+    target = to or path()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{time.time_ns()}")
+    part.write_text(speeds.dump(machine))
+    part.replace(target)
+    return target
+
+
+def load(topology: Topology) -> Machine | None:
+    """The kept calibration for the cores of `topology`; None when there is none. InvalidArgumentError when it does not fit."""
+    file = path()
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"the calibration {file} cannot be read ({error}): run `asymo-bench calibrate`") from None
+    kept = speeds.parse(text, str(file))
+    here = fingerprint(topology)
+    odd = [f"{key} was {kept.fingerprint.get(key)!r} and is {here[key]!r}" for key in here if kept.fingerprint.get(key) != here[key]]
+    if odd:
+        raise InvalidArgumentError(
+            f"the calibration {file} is of another machine or version ({'; '.join(odd)}): run `asymo-bench calibrate`"
+        )
+    return _fitted(kept, topology, file)
+
+
+def _fitted(kept: Machine, topology: Topology, file: Path) -> Machine:
+    """The types of the topology's used cores, in its order and under its names."""
+    whole = replace(topology, cores=tuple(sorted((*topology.cores, *topology.others), key=lambda c: c.cpu)), others=())
+    names, mine = whole.type_names, topology.type_names
+    measured = {t.name: t for t in kept.types}
+    types = []
+    for kind in topology.types:
+        known = measured.get(names[kind[0].cpu]) or measured.get(mine[kind[0].cpu])
+        if known is None:
+            raise InvalidArgumentError(f"the calibration {file} has no core type {mine[kind[0].cpu]!r}: run `asymo-bench calibrate`")
+        types.append(replace(known, name=mine[kind[0].cpu], cores=len(kind)))
+    return replace(kept, types=tuple(types))
+
+
+def machine(topology: Topology, quick: bool = True) -> Machine:
+    """What is known of these cores: the kept calibration; else, with `quick`, a quick one, which is kept too; else generic figures.
+
+    A kept calibration that does not fit is reported and passed over, unless the knob ASYMO_CALIBRATION names it (InvalidArgumentError)."""
+    try:
+        kept = load(topology)
+    except InvalidArgumentError as error:
+        if knobs.CALIBRATION.get():
+            raise
+        log.warning("%s", error)
+        kept = None
+    if kept is not None:
+        return kept
+    if not quick:
+        return speeds.from_topology(topology, _core.isa_name(), _core.gemm_geometry()[:2])
+    made = measure(topology, quick=True)
+    try:
+        save(made)
+    except OSError as error:
+        log.info("the quick calibration is not kept: %s", error)
+    return made
+
+
+# ---- measuring
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One probe in one state: its class, counts, and core-seconds of every round."""
+
+    name: str
+    counts: tuple[float, ...]
+    seconds: list[float]
+
+
+class _Run:
+    """A probe's program: cold, warm and hot."""
+
+    def __init__(self, probe: Probe, rig: _Rig) -> None:
+        self.samples: list[Sample] = []
+        self._rig = rig
+        self._at: list[int] = []
+        arrays: list[np.ndarray] = [o for o in probe.operands if isinstance(o, np.ndarray)]
+        self._program = _core.Program(12)
+        self._slots = _core.Slots(rig.FIXED + len(arrays))
+        for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, *arrays)):
+            self._slots[slot] = array
+        refs = self._refs(probe, rig)
+        for evict, kept in (("far", rig.far_bytes), ("near", rig.near_bytes), ("", 0)):
+            if evict:
+                rig.add_eviction(self._program, kept)
+            floats = probe.operands[probe.fed]
+            assert isinstance(floats, int)
+            self._program.add("fill", {"size_bytes": 4, "count": floats, "unit_size": 4096}, [(rig.WEIGHTS, 0), (rig.FED, 0)])
+            self._at.append(self._program.add(probe.kind, probe.args, refs))
+            name, counts = steps.vector(probe.kind, probe.args, rig.place(kept))
+            self.samples.append(Sample(name, counts, []))
+        self._times = np.zeros((len(self._program), rig.pool.workers, 2), np.int64)
+
+    @staticmethod
+    def _refs(probe: Probe, rig: _Rig) -> list[tuple[int, int]]:
+        numbers = [i for i, o in enumerate(probe.operands) if isinstance(o, int)]
+        written = {numbers[-1], 7 if probe.kind == "rnn" else numbers[-1]}
+        refs = []
+        place = {rig.WEIGHTS: 0, rig.OUT: rig.STAGGER}
+        slot = rig.FIXED
+        for i, operand in enumerate(probe.operands):
+            if operand is None:
+                refs.append((-1, 0))
+            elif isinstance(operand, np.ndarray):
+                refs.append((slot, 0))
+                slot += 1
+            elif i == probe.fed:
+                refs.append((rig.FED, 0))
+            else:
+                region = rig.OUT if i in written else rig.WEIGHTS
+                refs.append((region, place[region]))
+                place[region] += features.round_up(4 * operand, 64) + 64
+        return refs
+
+    def once(self) -> None:
+        self._program.run(self._rig.pool, self._slots, times_ns=self._times)
+        for sample, index in zip(self.samples, self._at, strict=True):
+            rows = self._times[index]
+            ran = rows[:, 1] > 0
+            sample.seconds.append(max(float((rows[ran, 1] - rows[ran, 0]).sum()), 1.0) * 1e-9)
+
+
+class _Rig:
+    """The memory and the pool that probes run on."""
+
+    FED, WEIGHTS, OUT, EVICTED, SINK, FIXED = 0, 1, 2, 3, 4, 5
+    STAGGER = 33 * 64
+    """So that what is read and what is written are not a multiple of a page apart, as they seldom are in a model."""
+    ROW = 4096
+
+    def __init__(self, cpus: Sequence[int], speeds_of: TypeSpeeds, geometry: tuple[int, int], largest: dict[str, int]) -> None:
+        self.pool = _core.Pool(list(cpus), spin_ns=1_000_000)
+        n = len(cpus)
+        l2 = speeds_of.l2_bytes * features.ceil_div(n, speeds_of.l2_sharers)
+        self.near_bytes = 2 * l2
+        self.far_bytes = min(max(2 * speeds_of.l3_bytes, 4 * l2), EVICT_LIMIT)
+        self._speeds, self._geometry = speeds_of, geometry
+        rng = np.random.default_rng(0)
+        block = rng.standard_normal(1 << 16, np.float32)
+        self.fed = _core.aligned_floats(largest["fed"] + 1024)
+        self.weights = np.resize(block, largest["weights"] + 4096)
+        self.out = _core.aligned_floats(largest["out"] + 4096)
+        self.evicted = np.zeros(max(self.far_bytes, self.near_bytes) // 4, np.float32)
+        self.sink = np.zeros(len(self.evicted) // self.ROW + 1, np.float32)
+        self.fed.fill(0.5)
+        self.out.fill(0.5)
+
+    def place(self, run_bytes: int) -> features.Place:
+        s = self._speeds
+        return features.Place(*self._geometry, s.l1_bytes, s.l2_bytes // s.l2_sharers, s.l3_bytes, self.pool.workers, run_bytes)
+
+    def add_eviction(self, program: _core.Program, n_bytes: int) -> None:
+        rows = max(n_bytes // 4 // self.ROW, 1)
+        args = {
+            "mode": 0, "outer": rows, "reduce": self.ROW, "inner": 1, "outer_stride": self.ROW, "reduce_stride": 1, "unit_inner": 1,
+        }  # fmt: skip
+        program.add("reduce", args, [(self.EVICTED, 0), (self.SINK, 0)])
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
+    """The probes of all classes; those of the quick form are a part."""
+    mr, nr = geometry
+    few = 3 if quick else 1
+    found = [probes.gemm(m, n, k, act, cut, mr, nr) for m, n, k, act, cut in probes.GEMM[:: 2 if quick else 1] if m > mr]
+    found += [probes.gemm(m, n, k, act, 1 if n > 8 * nr else 0, mr, nr) for m, n, k, act in probes.GEMV[::few] if m <= mr]
+    found += [probes.conv(*shape, mr, nr) for shape in probes.CONV[::few]]
+    found += [probes.winograd(tile, *shape, nr) for tile, shapes in probes.WINOGRAD.items() for shape in shapes[::few]]
+    found += [probes.dwconv(*shape) for shape in probes.DWCONV[::few]]
+    if quick:
+        return found
+    ops, typed_ops = _core.eltwise_ops(), _core.typed_ops()
+    load, store = ops["load"], ops["store"]
+    for size in (3000, 40_000, 400_000):
+        found += [probes.eltwise(size, 1, [ops["neg"]], load, store), probes.eltwise(size, 2, [ops["add"], ops["mul"]], load, store)]
+        found += [probes.eltwise(size, 2, [ops["add"], ops["mul"], ops["exp"], ops["max"], ops["add"]], load, store)]
+        found += [probes.copy(size // 100, 100, False), probes.copy(size // 100, 100, True), probes.reduce(size // 100, 100, 1)]
+        found += [probes.softmax(size // 100, 100), probes.norm(size // 384 + 1, 384), probes.lrn(size // 64, 64)]
+        found += [probes.typed(size, typed_ops["add"], _core.constant("I64")), probes.gather(size // 200, 200)]
+    found += [probes.copy(9, 49 * 1024, True), probes.copy(1024, 49, True), probes.copy(56 * 56, 24, False), probes.reduce(1, 49, 1024)]
+    found += [probes.reduce(49, 1000, 1), probes.softmax(12, 128 * 16), probes.softmax(1, 1000), probes.norm(8, 4096)]
+    found += [probes.pool(56, 64, 3, 2, 0), probes.pool(112, 32, 3, 2, 0), probes.pool(28, 192, 2, 2, 1), probes.pool(17, 256, 3, 1, 1)]
+    found += [probes.pool(7, 512, 7, 1, 1), probes.lrn(55 * 55, 96), probes.gather(128, 384)]
+    found += [probes.resample(1, 40, 40 * 64, 1), probes.resample(40, 40, 64, 1), probes.resample(40, 40, 64, 2)]
+    found += [probes.rnn(cell, hidden, 8, _core.rnn_state_bytes(cell, 1, hidden)) for cell in (0, 1, 2) for hidden in (64, 128, 320)]
+    return found
+
+
+def _largest(found: Sequence[Probe]) -> dict[str, int]:
+    """Floats of the regions that hold every probe."""
+    sizes = {"fed": 0, "weights": 0, "out": 0}
+    for probe in found:
+        numbers = [(i, o) for i, o in enumerate(probe.operands) if isinstance(o, int)]
+        total = sum(o + 64 for _, o in numbers)
+        sizes["fed"] = max(sizes["fed"], dict(numbers)[probe.fed])
+        sizes["weights"] = max(sizes["weights"], total - dict(numbers)[probe.fed])
+        sizes["out"] = max(sizes["out"], total)
+    return sizes
+
+
+def measure(topology: Topology, quick: bool = False, seconds: float = 0.0, progress: Progress | None = None) -> Machine:
+    """Calibrates the topology's used cores, type after type: one core, then all of it.
+
+    seconds: how long it may take (0: 16, the quick form 1). progress: told which part is done, 0 to 1.
+    """
+    began = time.perf_counter()
+    limit = seconds or (QUICK_SECONDS if quick else SECONDS)
+    geometry = _core.gemm_geometry()[:2]
+    start = speeds.from_topology(topology, _core.isa_name(), geometry)
+    kinds = topology.types
+    jobs = sum(2 if len(kind) > 1 and not quick else 1 for kind in kinds)
+    done = 0
+
+    def tell(part: float) -> None:
+        if progress:
+            progress(min((done + part) / (jobs + 0.2), 1.0))
+
+    found = probe_set(geometry, quick)
+    types, spreads, memory_B = [], [0.0], 0.0
+    for kind, generic in zip(kinds, start.types, strict=True):
+        cpus = [core.cpu for core in kind]
+        known = _with_caches(generic, kind, cpus[0])
+        alone, spread = _rates(cpus[:1], known, geometry, found, limit / (jobs + 0.2), tell)
+        spreads.append(spread)
+        done += 1
+        busy = alone
+        if len(cpus) > 1 and not quick:
+            busy, spread = _rates(cpus, known, geometry, found, limit / (jobs + 0.2), tell)
+            spreads.append(spread)
+            done += 1
+        memory_B += len(cpus) / max(dict(zip(features.CLASSES["gemv"], busy["gemv"], strict=True))["memory"], 1e-12)
+        classes = {name: Rates(alone[name], busy[name]) for name in features.CLASSES}
+        types.append(replace(known, classes=classes, claim_s=_step_start(cpus[0])))
+    wake, barrier = _wake_and_barrier([core.cpu for kind in kinds for core in kind])
+    spread = max(spreads)
+    calm = "" if spread <= SPREAD else f", the machine was not quiet enough for {SPREAD:.0%}"
+    return Machine(
+        tuple(types),
+        wake,
+        barrier,
+        memory_B,
+        "quick calibration" if quick else "calibration",
+        _core.isa_name(),
+        geometry,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        method=f"{len(found)} probes cold, warm and hot in turn, {QUANTILE} quantile, {time.perf_counter() - began:.1f} s{calm}",
+        spread=round(spread, 4),
+        fingerprint=fingerprint(topology),
+    )
+
+
+def _rates(
+    cpus: Sequence[int], known: TypeSpeeds, geometry: tuple[int, int], found: Sequence[Probe], seconds: float, tell: Progress
+) -> tuple[dict[str, tuple[float, ...]], float]:
+    """(kernel class -> seconds per feature, spread) with these cores at work together."""
+    deadline = time.perf_counter() + seconds
+    began = time.perf_counter()
+    rig = _Rig(cpus, known, geometry, _largest(found))
+    runs = [_Run(probe, rig) for probe in found]
+    spread = 1.0
+    for run in runs:
+        run.once()
+        for sample in run.samples:
+            sample.seconds.clear()
+    for count in range(1, MAX_ROUNDS + 1):
+        for i, run in enumerate(runs):
+            run.once()
+            if i % 16 == 0:
+                tell(min((time.perf_counter() - began) / seconds, 1.0))
+        late = time.perf_counter() > deadline
+        if count >= MIN_ROUNDS or late:
+            spread = max(_spread([s for run in runs for s in run.samples if s.name == name]) for name in features.CLASSES)
+            if late or spread <= SPREAD:
+                break
+    rig.close()
+    samples = [s for run in runs for s in run.samples]
+    return _fit(samples, known), spread
+
+
+def _spread(samples: Sequence[Sample]) -> float:
+    """Half the distance between the quartiles over the median, of the typical sample."""
+    quartiles = [np.quantile(s.seconds, (0.25, 0.5, 0.75)) for s in samples]
+    return float(np.median([(high - low) / 2 / middle for low, middle, high in quartiles])) if quartiles else 0.0
+
+
+def _fit(samples: Sequence[Sample], known: TypeSpeeds) -> dict[str, tuple[float, ...]]:
+    """Seconds per feature of every class. A class without samples is as much faster or slower than generic as the GEMM is."""
+    found: dict[str, tuple[float, ...]] = {}
+    factor = 1.0
+    for name in features.CLASSES:
+        generic = np.array(known.classes[name].alone)
+        mine = [s for s in samples if s.name == name]
+        if not mine:
+            found[name] = tuple(generic * factor)
+            continue
+        counts = np.array([s.counts for s in mine])
+        seconds = np.array([np.quantile(s.seconds, QUANTILE) for s in mine])
+        found[name] = tuple(float(x) for x in fit.rates(counts, seconds, generic))
+        if name == "gemm":
+            factor = float(np.median(seconds / (counts @ generic)))
+    return found
+
+
+def _with_caches(generic: TypeSpeeds, kind: Sequence[Core], cpu: int) -> TypeSpeeds:
+    """The type with the last-level cache that streams of weights show, which may be less than the chip's: others use it too."""
+    if not generic.l3_bytes:
+        return generic
+    pool = _core.Pool([cpu])
+    columns = 256
+    largest = min(2 * generic.l3_bytes, STREAMS_MB[-1] << 20)
+    sizes = [size for mb in STREAMS_MB if generic.l2_bytes < (size := mb << 20) <= largest]
+    weights = np.ones(max(sizes, default=1 << 20) // 4, np.float32)
+    x, y = np.ones((1, len(weights) // columns), np.float32), np.zeros((1, columns), np.float32)
+    per_byte = []
+    for size in sizes:
+        k = size // 4 // columns
+        with _core.Program(1) as program:
+            args = {"m": 1, "n": columns, "k": k, "lda": k, "ldc": columns, "batch": (1, 1, 1)}
+            program.add("gemm", args, [(0, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0), (2, 0)], serial=True)
+            slots = _core.Slots(3)
+            slots[0], slots[1], slots[2] = x, weights, y
+            times = np.zeros((1, 1, 2), np.int64)
+            samples = []
+            for _ in range(max(4, min(12, (24 << 20) // size))):
+                program.run(pool, slots, times_ns=times)
+                samples.append(int(times[0, 0, 1] - times[0, 0, 0]))
+            per_byte.append(float(np.median(samples[1:])) / size)
+    pool.close()
+    return replace(generic, l3_bytes=_reach(sizes, per_byte, generic.l3_bytes))
+
+
+def _reach(sizes: Sequence[int], per_byte: Sequence[float], listed: int) -> int:
+    """The size of a cache from seconds per byte at growing sizes: CALM of where they have grown half-way, at most what is listed."""
+    if not sizes or per_byte[-1] < 1.2 * per_byte[0]:
+        return listed
+    middle = (per_byte[0] + per_byte[-1]) / 2
+    for i in range(1, len(sizes)):
+        if per_byte[i] >= middle:
+            low, high = per_byte[i - 1], per_byte[i]
+            part = (middle - low) / (high - low) if high > low else 0.0
+            return min(int(CALM * (sizes[i - 1] + part * (sizes[i] - sizes[i - 1]))), listed)
+    return listed
+
+
+TINY = 200
+"""Steps of a program that measures what a step costs beside its work."""
+
+
+def _tiny(pool: _core.Pool, serial: bool) -> float:
+    """Seconds of a step that does next to nothing."""
+    target, pattern = np.zeros(64 * pool.workers, np.float32), np.zeros(1, np.float32)
+    with _core.Program(TINY) as program:
+        args = {"size_bytes": 4, "count": len(target), "unit_size": 16}
+        for _ in range(TINY):
+            program.add("fill", args, [(0, 0), (1, 0)], serial=serial)
+        slots = _core.Slots(2)
+        slots[0], slots[1] = pattern, target
+        samples = []
+        for _ in range(9):
+            began = time.perf_counter()
+            program.run(pool, slots)
+            samples.append(time.perf_counter() - began)
+    return float(np.quantile(samples, QUANTILE)) / TINY
+
+
+def _step_start(cpu: int) -> float:
+    """Seconds to start a step and claim its units on this core."""
+    pool = _core.Pool([cpu])
+    found = _tiny(pool, serial=True)
+    pool.close()
+    return found
+
+
+def _wake_and_barrier(cpus: Sequence[int]) -> tuple[float, float]:
+    """(seconds until a sleeping worker runs, seconds of a step's barrier per worker beyond the first)."""
+    if len(cpus) < 2:
+        return speeds.WAKE_S, speeds.BARRIER_S
+    pool = _core.Pool(list(cpus), spin_ns=10_000_000)
+    together, alone = _tiny(pool, serial=False), _tiny(pool, serial=True)
+    pool.close()
+    pool = _core.Pool(list(cpus[:2]), spin_ns=0)
+    target, pattern = np.zeros(1 << 20, np.float32), np.zeros(1, np.float32)
+    waits = []
+    with _core.Program(1) as program:
+        program.add("fill", {"size_bytes": 4, "count": len(target), "unit_size": 4096}, [(0, 0), (1, 0)])
+        slots = _core.Slots(2)
+        slots[0], slots[1] = pattern, target
+        for _ in range(30):
+            times = np.zeros((1, 2, 2), np.int64)
+            program.run(pool, slots, times_ns=times)
+            if times[0, 1, 0]:
+                waits.append(max(int(times[0, 1, 0] - times[0, 0, 0]), 0) * 1e-9)
+            time.sleep(0.0005)
+    pool.close()
+    wake = float(np.median(waits)) if waits else speeds.WAKE_S
+    return wake, max((together - alone) / (len(cpus) - 1), 1e-9)
+
+
+def describe(machine: Machine) -> str:
+    """A few lines: where the figures come from, and per type what a GEMM and a stream reach."""
+    lines = [
+        f"{machine.basis} of {machine.date or 'no date'}, {machine.isa}: {machine.method}",
+        f"spread {machine.spread:.1%}; wake {machine.wake_s * 1e6:.3g} us, barrier {machine.barrier_s * 1e9:.3g} ns per worker, "
+        f"memory {machine.memory_B / 1e9:.3g} GB/s",
+    ]
+    for each in machine.types:
+        for label, index in (("one core", 0), ("all busy", 1)):
+
+            def of(name: str, feature: str, each: TypeSpeeds = each, index: int = index) -> float:
+                rates = each.classes[name]
+                return (rates.alone, rates.busy)[index][features.CLASSES[name].index(feature)]
+
+            peak = {name: 2e-9 / of(name, "macs") for name in ("gemm", "conv", "winograd4") if of(name, "macs")}
+            stream = of("gemv", "memory")
+            figures = ", ".join(f"{name} {value:.4g} GFLOP/s" for name, value in peak.items())
+            lines.append(f"{each.cores} x {each.name}, {label}: {figures}; weights from memory {1e-9 / stream:.3g} GB/s" if stream else "")
+    return "\n".join(line for line in lines if line)

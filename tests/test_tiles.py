@@ -1,51 +1,59 @@
-"""Unit sizes: properties that hold for every shape, register tile and worker count."""
+"""Unit sizes: properties that hold for every shape, register tile and number of cores."""
 
 from __future__ import annotations
 
+import pytest
+from _machines import gemm, machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asymo.cost import steps
 from asymo.plan import tiles
+from asymo.plan.plan import Args
+from asymo.plan.share import Sharer
+from asymo.plan.tiles import Fitter, Target, ceil_div
 
 sizes = st.integers(1, 5000)
-workers = st.integers(1, 16)
-register_tiles = st.sampled_from([(14, 32), (6, 16), (8, 8), (8, 12), (4, 8)])
+targets = st.builds(
+    lambda tile, l2, cores: Target(*tile, l2, cores),
+    st.sampled_from([(14, 32), (6, 16), (8, 8), (8, 12), (4, 8)]),
+    st.sampled_from([64 << 10, 256 << 10, 1 << 20]),
+    st.integers(1, 16),
+)
 
 
 @settings(deadline=None)
-@given(sizes, sizes, sizes, register_tiles, workers, st.integers(1, 12))
-def test_gemm_units(m: int, n: int, k: int, tile: tuple[int, int], workers: int, entries: int) -> None:
-    mr, nr = tile
-    unit_m, unit_n, n_fastest = tiles.gemm_units(m, n, k, mr, nr, workers, entries)
-    assert unit_m % mr == 0
-    assert unit_n % nr == 0
-    assert n_fastest in (0, 1)
-    assert mr <= unit_m < m + mr
-    assert nr <= unit_n < n + nr
-    half = tiles.L2_BYTES // 2
-    assert unit_m == mr or 4 * k * unit_m <= half
-    assert unit_n == nr or 4 * k * unit_n <= half
-    units = entries * tiles.ceil_div(m, unit_m) * tiles.ceil_div(n, unit_n)
-    finest = entries * tiles.ceil_div(m, mr) * tiles.ceil_div(n, nr)
-    wanted = tiles.wanted_units(2.0 * entries * m * n * k, workers)
-    assert units >= min(wanted, finest) * 0.5  # evening out the last unit may cost some
+@given(sizes, sizes, sizes, targets, st.integers(1, 12))
+def test_gemm(m: int, n: int, k: int, target: Target, entries: int) -> None:
+    found = list(tiles.gemm_candidates(m, n, k, target, entries))
+    assert found
+    for c in found:
+        unit_m, unit_n = c["unit_m"], c["unit_n"]
+        assert unit_m % target.mr == 0
+        assert unit_n % target.nr == 0
+        assert c["n_fastest"] in (0, 1)
+        assert target.mr <= unit_m < m + target.mr
+        assert target.nr <= unit_n < n + target.nr
+        assert unit_m == target.mr or 4 * k * unit_m <= target.l2_bytes // 2
+        assert unit_n == target.nr or 4 * k * unit_n <= target.l2_bytes // 2
 
 
 @settings(deadline=None)
-@given(st.integers(1, 4), st.tuples(sizes, sizes), sizes, st.sampled_from([(3, 3), (5, 5), (1, 9)]), sizes, workers)
-def test_dwconv_units(batch: int, out: tuple[int, int], channels: int, kernel: tuple[int, int], width: int, workers: int) -> None:
-    rows, unit_c = tiles.dwconv_units(batch, out, channels, kernel, width, workers)
-    assert 1 <= rows <= out[0]
-    assert unit_c == channels or unit_c % tiles.LANES == 0
-    assert 1 <= unit_c <= channels
+@given(st.integers(1, 4), st.tuples(sizes, sizes), sizes, st.sampled_from([(3, 3), (5, 5), (1, 9)]), sizes, targets)
+def test_dwconv(batch: int, out: tuple[int, int], channels: int, kernel: tuple[int, int], width: int, target: Target) -> None:
+    for c in tiles.dwconv_candidates(batch, out, channels, kernel, width, target):
+        assert 1 <= c["unit_rows"] <= out[0]
+        assert c["unit_c"] == channels or c["unit_c"] % tiles.LANES == 0
+        assert 1 <= c["unit_c"] <= channels
 
 
 @settings(deadline=None)
-@given(sizes, sizes, sizes, st.sampled_from([2, 4]), workers)
-def test_winograd_units(count: int, c: int, n: int, tile: int, workers: int) -> None:
-    unit = tiles.winograd_units(count, c, n, tile, workers)
-    assert min(count, 5) <= unit <= count
-    assert unit <= 8 or 4 * (tile + 2) ** 2 * (c + min(n, 128)) * unit <= tiles.L2_BYTES
+@given(sizes, sizes, sizes, st.sampled_from([2, 4]), targets)
+def test_winograd(count: int, c: int, n: int, tile: int, target: Target) -> None:
+    for candidate in tiles.winograd_candidates(count, c, n, tile, target):
+        unit = candidate["unit_tiles"]
+        assert 1 <= unit <= count
+        assert unit <= target.mr or 4 * (tile + 2) ** 2 * (c + min(n, 128)) * unit <= target.l2_bytes
 
 
 def test_winograd_where_it_pays() -> None:
@@ -57,32 +65,60 @@ def test_winograd_where_it_pays() -> None:
 
 
 @settings(deadline=None)
-@given(sizes, sizes, sizes, workers)
-def test_inner_units(outer: int, reduce: int, inner: int, workers: int) -> None:
-    unit = tiles.inner_units(outer, reduce, inner, workers)
-    assert 1 <= unit <= inner
-    assert unit == inner or unit % tiles.LANES == 0
+@given(sizes, sizes, targets)
+def test_inner(outer: int, inner: int, target: Target) -> None:
+    for c in tiles.inner_candidates(outer, inner, target):
+        assert 1 <= c["unit_inner"] <= inner
+        assert c["unit_inner"] == inner or c["unit_inner"] % tiles.LANES == 0
 
 
 @settings(deadline=None)
-@given(sizes, st.sampled_from([1, 3, 4]), st.integers(1, 8), workers)
-def test_rnn_units(hidden: int, gates: int, batch: int, workers: int) -> None:
-    unit = tiles.rnn_units(hidden, gates, batch, workers)
-    assert unit % tiles.LANES == 0
-    assert tiles.ceil_div(hidden, unit) <= workers
+@given(sizes, targets)
+def test_rnn_and_rows(size: int, target: Target) -> None:
+    assert all(c["unit_n"] % tiles.LANES == 0 and c["unit_n"] > 0 for c in tiles.rnn_candidates(size, target))
+    assert all(1 <= c["unit_rows"] <= size for c in tiles.row_candidates(size, target))
 
 
-def test_tiny_steps_are_one_unit() -> None:
-    assert tiles.gemm_units(1, 10, 64, 14, 32, 8)[:2] == (14, 32)
-    assert tiles.row_units(100, 10.0, 8) == 100
+def units_of(shape: tuple[int, int, int], *cores: tuple[int, float]) -> tuple[int, Args]:
+    there = machine(*cores)
+    args = Fitter(Sharer(there)).fit("gemm", gemm(*shape))
+    return steps.units("gemm", args, there), args
 
 
-def test_large_steps_have_units_for_all() -> None:
-    unit_m, unit_n, _ = tiles.gemm_units(784, 256, 1152, 14, 32, 8)
-    assert tiles.ceil_div(784, unit_m) * tiles.ceil_div(256, unit_n) >= 4 * 8
+def test_one_core_has_large_units() -> None:
+    """Nobody waits for anybody: only the caches bound them."""
+    units, args = units_of((784, 256, 1152), (1, 20e9))
+    assert units == ceil_div(784, args["unit_m"]) * ceil_div(256, args["unit_n"])
+    assert 4 * 1152 * (args["unit_m"] + 8) > (256 << 10) // 2
+
+
+def test_many_cores_have_small_ones() -> None:
+    alone, few, many = (units_of((784, 256, 256), *cores)[0] for cores in ([(1, 20e9)], [(2, 20e9)], [(4, 20e9), (4, 6e9)]))
+    assert alone < few < many
+    assert many >= 4 * 8
+
+
+def test_a_slower_core_wants_smaller_units() -> None:
+    found = [units_of((784, 256, 256), (1, 20e9), (1, 20e9 / r))[0] for r in (1, 2, 4, 8)]
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("shape", [(784, 256, 1152), (3136, 64, 64), (196, 512, 128), (49, 512, 2304)])
+def test_the_last_unit_is_short_against_the_step(shape: tuple[int, int, int]) -> None:
+    there = machine((1, 20e9), (1, 5e9))
+    sharer = Sharer(there)
+    args = Fitter(sharer).fit("gemm", gemm(*shape))
+    finest = ceil_div(shape[0], 8) * ceil_div(shape[1], 8)
+    step = sharer.decide("gemm", args).option
+    assert step.unit_s[1] <= 0.04 * step.seconds or steps.units("gemm", args, there) == finest
 
 
 def test_a_row_vector_splits_over_columns() -> None:
-    unit_m, unit_n, _ = tiles.gemm_units(1, 4096, 4096, 14, 32, 4)
-    assert unit_m == 14
-    assert tiles.ceil_div(4096, unit_n) >= 16
+    units, args = units_of((1, 4096, 4096), (4, 20e9))
+    assert args["unit_m"] == 8
+    assert units >= 16
+
+
+def test_kinds_that_choose_for_themselves_stay_as_they_are() -> None:
+    args: Args = {"size_bytes": 4, "count": 1000, "unit_size": 100}
+    assert Fitter(Sharer(machine((4, 20e9)))).fit("fill", args) is args

@@ -34,7 +34,7 @@ from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.move import copy
 from asymo.plan.plan import Args
-from asymo.plan.tiles import dwconv_units, gemm_units, winograd_tile, winograd_units
+from asymo.plan.tiles import winograd_tile
 
 Ints = tuple[int, ...]
 
@@ -120,28 +120,25 @@ class AsymoConv(_Conv):
         x_batch, x_stride = channels_last_strides(win.inp, channels_in)
         y_batch, y_stride = channels_last_strides(win.out, n_all)
         rank, one = len(dims), (1,) * len(dims)
-        mr, nr, _ = layout.geometry()
         pointwise = win.kernel == one and win.stride == one and not any((*win.begin, *win.end))
 
         if c == 1 and n_all == group and rank < 3:
             out, kernel = triple(win.out, 1), triple(win.kernel, 1)
-            rows, unit_c = dwconv_units(batch, out[1:], group, kernel[1:], x_stride[1] // channels_in, lo.workers)
             args: Args = {
                 "batch": batch, "channels": group, "in": triple(win.inp, 1)[1:], "out": out[1:], "kernel": kernel[1:],
                 "stride": triple(win.stride, 1)[1:], "dilation": triple(win.dilation, 1)[1:], "pad": triple(win.begin, 0)[1:],
                 "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
                 "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
-                "unit_rows": rows, "unit_c": unit_c, **act_args(node),
+                **act_args(node),
             }  # fmt: skip
             lo.emit("dwconv", args, [x, self._depthwise(lo, w_value, group, prod(win.kernel)), *tail])
             return
         if pointwise and group == 1:
             m = batch * prod(dims)
-            unit_m, unit_n, n_fastest = gemm_units(m, n_all, c, mr, nr, lo.workers)
             args = {
                 "m": m, "n": n_all, "k": c, "lda": c, "ldc": n_all, "ldr": n_all, "batch": (1, 1, 1),
                 "a_stride": (0, 0, 0), "b_stride": (0, 0, 0), "c_stride": (0, 0, 0), "r_stride": (0, 0, 0),
-                "unit_m": unit_m, "unit_n": unit_n, "n_fastest": n_fastest, **act_args(node),
+                **act_args(node),
             }  # fmt: skip
             lo.emit("gemm", args, [x, pack_weights(lo, w_value, 1), *tail])
             return
@@ -149,27 +146,24 @@ class AsymoConv(_Conv):
         if win.kernel == (3, 3) and win.stride == one and win.dilation == one and group == 1 and w_value.const is not None:
             tile = winograd_tile(c, n_all, win.out, batch)
         if tile:
-            tiles = batch * -(-win.out[0] // tile) * -(-win.out[1] // tile)
             args = {
                 "tile": tile, "batch": batch, "c": c, "n": n_all, "in": win.inp, "out": win.out, "pad": win.begin,
                 "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
                 "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
-                "unit_tiles": winograd_units(tiles, c, n_all, tile, lo.workers), **act_args(node),
+                **act_args(node),
             }  # fmt: skip
             assert w_value.const is not None
             packed = lo.derive(("winograd", tile), [w_value.const], layout.pack_winograd(tile))
             lo.emit("winograd", args, [x, packed, *tail])
             return
         n = n_all // group
-        pixels, k = batch * prod(win.out), c * prod(win.kernel)
-        unit_m, unit_n, n_fastest = gemm_units(pixels, n, k, mr, nr, lo.workers, group)
         args = {
             "batch": batch, "groups": group, "c": c, "n": n,
             "in": triple(win.inp, 1), "out": triple(win.out, 1), "kernel": triple(win.kernel, 1), "stride": triple(win.stride, 1),
             "dilation": triple(win.dilation, 1), "pad": triple(win.begin, 0),
             "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
             "x_stride": x_stride, "y_stride": y_stride, "r_stride": y_stride,
-            "unit_m": unit_m, "unit_n": unit_n, "n_fastest": n_fastest, **act_args(node),
+            **act_args(node),
         }  # fmt: skip
         lo.emit("conv", args, [x, pack_weights(lo, w_value, group), *tail])
 
@@ -196,7 +190,7 @@ def pack_weights(lo: Lowering, w: Value, groups: int) -> Tensor:
 
 def pack_steps(lo: Lowering, source: Tensor, k: int, n: int, k_stride: int, n_stride: int, entries: int, stride: int) -> Tensor:
     """Emits the packing of `entries` matrices B[k, n]."""
-    packed = lo.temp((entries * layout.packed_size(k, n),))
+    packed = lo.temp((entries * lo.packed_size(k, n),))
     args: Args = {"k": k, "n": n, "k_stride": k_stride, "n_stride": n_stride, "batch": (1, 1, entries), "b_stride": (0, 0, stride)}
     lo.emit("gemm_pack", args, [source, packed])
     return packed
@@ -301,7 +295,6 @@ class AsymoConvTranspose(_ConvTranspose):
         c, n = channels_in // group, w_value.shape[1]
         x_batch, x_stride = channels_last_strides(inp, channels_in)
         y_batch, y_stride = channels_last_strides(out, n * group)
-        mr, nr, _ = layout.geometry()
         axes = zip(inp, out, kernel, stride, dilation, begin, strict=True)
         for phase in product(*(axis_phases(*axis) for axis in axes)):
             sub_out = tuple(p.count for p in phase)
@@ -313,7 +306,6 @@ class AsymoConvTranspose(_ConvTranspose):
             x_at = sum(s * t for s, t in zip(skip, x_stride, strict=True))
             y_at = sum(p.first * t for p, t in zip(phase, y_stride[3 - rank :], strict=True))
             y_step = tuple(s * t for s, t in zip(triple(stride, 1), y_stride, strict=True))
-            unit_m, unit_n, n_fastest = gemm_units(batch * prod(sub_out), n, c * prod(taps), mr, nr, lo.workers, group)
             args: Args = {
                 "batch": batch, "groups": group, "c": c, "n": n,
                 "in": tuple(max(i - s, 0) for i, s in zip(triple(inp, 1), skip, strict=True)), "out": triple(sub_out, 1),
@@ -321,7 +313,7 @@ class AsymoConvTranspose(_ConvTranspose):
                 "pad": triple(tuple(max(p.pad, 0) for p in phase), 0),
                 "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
                 "x_stride": x_stride, "y_stride": y_step, "r_stride": y_step,
-                "unit_m": unit_m, "unit_n": unit_n, "n_fastest": n_fastest, **act_args(node),
+                **act_args(node),
             }  # fmt: skip
             lo.emit("conv", args, [x.at(x_at), packed, bias, residual and residual.at(y_at), slope, y.at(y_at)])
 
@@ -333,7 +325,7 @@ class AsymoConvTranspose(_ConvTranspose):
         k = prod(counts) * c
         empty = any(len(t) == 0 for t in taps)
         if empty:  # no tap meets this phase: only bias and activation are left
-            size = group * layout.packed_size(k, n)
+            size = group * lo.packed_size(k, n)
             return lo.derive(("zeros", size), [], lambda: np.zeros(size, np.float32))
         if w.const is not None:
 

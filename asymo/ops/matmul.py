@@ -21,7 +21,6 @@ from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.plan import Args
-from asymo.plan.tiles import gemm_units
 
 Ints = tuple[int, ...]
 F32 = np.dtype(np.float32)
@@ -157,7 +156,7 @@ class AsymoMatMul(Operator):
         assert ty[-1] == 1 or n == 1, f"{node.where}: rows of Y are not contiguous"
 
         rank = len(sy) - 2
-        size = layout.packed_size(k, n)
+        size = lo.packed_size(k, n)
         own = sb[:-2]  # B's own batch: what is packed, entry after entry
         packed_strides = tuple(s * size for s in dense(own))
         packed = self._pack(node, lo, own, k, n, tb, size)
@@ -172,8 +171,6 @@ class AsymoMatMul(Operator):
         while dims and dims[-1][2] == 0 and dims[-1][1] == m * lda and dims[-1][3] == m * ldc:  # rows of one tall matrix
             m *= dims.pop()[0]
         head, tail = dims[:-3], [(1, 0, 0, 0)] * (3 - len(dims[-3:])) + dims[-3:]
-        mr, nr, _ = layout.geometry()
-        unit_m, unit_n, n_fastest = gemm_units(m, n, k, mr, nr, lo.workers, prod(d[0] for d in tail))
         args: Args = {
             "m": m, "n": n, "k": k, "lda": max(lda, k), "ldc": max(ldc, n), "ldr": max(ldc, n),
             "batch": tuple(d[0] for d in tail),
@@ -181,7 +178,6 @@ class AsymoMatMul(Operator):
             "b_stride": tuple(d[2] for d in tail),
             "c_stride": tuple(d[3] for d in tail),
             "r_stride": tuple(d[3] for d in tail),
-            "unit_m": unit_m, "unit_n": unit_n, "n_fastest": n_fastest,
             **act_args(node),
         }  # fmt: skip
         bias, slope = lo.input(node.input(BIAS)), lo.input(node.input(SLOPE))

@@ -20,7 +20,6 @@ from asymo.ops import Example, Operator, axis_of, given, need_shape, operator
 from asymo.ops.matmul import F32, all_f32
 from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
-from asymo.plan.tiles import row_units
 
 
 def rows_of(node: Node, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -179,7 +178,6 @@ class AsymoLRN(Operator):
         rows, channels = prod(x.shape[:-1]), x.shape[-1]
         args: Args = {
             "rows": rows, "channels": channels, "size": int(node.attrs["size"]),
-            "unit_rows": row_units(rows, 100.0 * rows * channels, lo.workers),
             "alpha": float(node.attrs.get("alpha", 1e-4)), "beta": float(node.attrs.get("beta", 0.75)),
             "bias": float(node.attrs.get("bias", 1.0)),
         }  # fmt: skip

@@ -16,7 +16,6 @@ from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
 from asymo.ops.matmul import F32, all_f32
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.plan import Args
-from asymo.plan.tiles import inner_units
 
 Ints = tuple[int, ...]
 
@@ -120,7 +119,6 @@ class Reduce(Operator):
     def _emit(lo: Lowering, x: Tensor, y: Tensor, kind: int, outer: int, size: int, inner: int) -> None:
         args: Args = {
             "mode": kind, "outer": outer, "reduce": size, "inner": inner, "outer_stride": size * inner, "reduce_stride": inner,
-            "unit_inner": inner_units(outer, size, inner, lo.workers),
         }  # fmt: skip
         lo.emit("reduce", args, [x, y])
 

@@ -20,7 +20,6 @@ from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.move import copy, fill
 from asymo.plan.plan import Args
-from asymo.plan.tiles import gemm_units, rnn_units
 
 CELLS = {"RNN": 0, "LSTM": 1, "GRU": 2}
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
@@ -122,8 +121,6 @@ class Recurrent(Operator):
         y, y_h, y_c = (lo.output(node.output(i)) for i in range(3))
         if batch == 0 or hidden == 0:
             return
-        mr, nr, _ = layout.geometry()
-        unit_m, unit_n, n_fastest = gemm_units(seq * batch, width, depth, mr, nr, lo.workers)
         together = directions == 2 and batch_first  # the states of both directions lie side by side in a batch entry
         state_args = {"batch": batch, "directions": directions, "hidden": hidden}
         kinds = activations(node, directions)
@@ -132,7 +129,7 @@ class Recurrent(Operator):
             gemm: Args = {
                 "m": seq * batch, "n": width, "k": depth, "lda": depth, "ldc": width, "ldr": width, "batch": (1, 1, 1),
                 "a_stride": (0, 0, 0), "b_stride": (0, 0, 0), "c_stride": (0, 0, 0), "r_stride": (0, 0, 0),
-                "unit_m": unit_m, "unit_n": unit_n, "n_fastest": n_fastest, "act": 0, "p": 0.0, "q": 0.0,
+                "act": 0, "p": 0.0, "q": 0.0,
             }  # fmt: skip
             if seq:
                 lo.emit("gemm", gemm, [x, self._input_weights(lo, node, d), b and b.at(2 * width * d), None, None, gate_in])
@@ -151,7 +148,6 @@ class Recurrent(Operator):
                 "x_seq": width if batch_first else batch * width, "x_batch": seq * width if batch_first else width,
                 "y_seq": directions * hidden if batch_first else directions * batch * hidden,
                 "y_batch": seq * directions * hidden if batch_first else hidden,
-                "unit_n": rnn_units(hidden, gates, batch, lo.workers),
                 "act": tuple(a for a, _, _ in acts), "p": tuple(p for _, p, _ in acts), "q": tuple(q for _, _, q in acts),
                 "clip": float(node.attrs.get("clip", 0.0) or 0.0),
             }  # fmt: skip
@@ -174,7 +170,7 @@ class Recurrent(Operator):
             return lo.derive(("rnn input", d), [value.const], lambda w: layout.pack_gemm_transposed(w[d]))
         source = lo.input(value)
         _, width, depth = value.shape
-        packed = lo.temp((layout.packed_size(depth, width),))
+        packed = lo.temp((lo.packed_size(depth, width),))
         args: Args = {"k": depth, "n": width, "k_stride": 1, "n_stride": depth, "batch": (1, 1, 1), "b_stride": (0, 0, 0)}
         lo.emit("gemm_pack", args, [source.at(d * width * depth), packed])
         return packed

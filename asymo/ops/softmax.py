@@ -12,7 +12,6 @@ from asymo.graph.ir import Graph, Node, TensorType
 from asymo.ops import Example, Operator, axis_of, given, operator
 from asymo.ops.matmul import all_f32
 from asymo.plan.lower import Lowering
-from asymo.plan.tiles import inner_units
 
 
 @operator("Softmax", "LogSoftmax")
@@ -47,12 +46,7 @@ class Softmax(Operator):
             return
         axis = axis_of(node, int(node.attrs.get("axis", -1)), len(x.shape))
         outer, reduce, inner = prod(x.shape[:axis]), prod(x.shape[axis : axis + 1]), prod(x.shape[axis + 1 :])
-        unit = inner_units(outer, reduce, inner, lo.workers)
-        lo.emit(
-            "softmax",
-            {"log": int(self.name == "LogSoftmax"), "outer": outer, "reduce": reduce, "inner": inner, "unit_inner": unit},
-            [x, y],
-        )
+        lo.emit("softmax", {"log": int(self.name == "LogSoftmax"), "outer": outer, "reduce": reduce, "inner": inner}, [x, y])
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(7)

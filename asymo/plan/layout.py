@@ -15,14 +15,9 @@ from asymo import _core
 Floats = np.ndarray
 
 
-def geometry() -> tuple[int, int, int]:
-    """(mr, nr, kr) of the GEMM layout."""
-    return _core.gemm_geometry()
-
-
-def packed_size(k: int, n: int) -> int:
-    """Elements of B[k, n] packed."""
-    return _core.gemm_packed_size(k, n)
+def geometry() -> tuple[int, int]:
+    """(mr, nr) of the GEMM layout."""
+    return _core.gemm_geometry()[:2]
 
 
 def pack_gemm(b: Floats) -> Floats:

@@ -8,15 +8,17 @@ that can do more (strides) gets them as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
 
+from asymo.cost.speeds import Machine
 from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, place
-from asymo.plan.partition import share
-from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Step
+from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Sharing, Step
+from asymo.plan.share import Sharer, spin_ns
+from asymo.plan.tiles import Fitter
 
 ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
 """Step kinds that can write rows apart, and the operand that they write."""
@@ -88,22 +90,33 @@ class Cache:
         return self._arrays[full][1]
 
 
+def constant_bytes(graph: Graph) -> int:
+    """Bytes of the constants that a run reads."""
+    values = {v for node in graph.nodes for v in node.inputs if v is not None and v.const is not None}
+    return sum(v.nbytes for v in values)
+
+
 @dataclass(slots=True)
 class _Draft:
     kind: str
     args: Args
     operands: list[Tensor | None]
     node: Node
-    work: float | None
 
 
 class Lowering:
-    """Collects the steps of one graph. `workers` is how many cores the plan is for: unit sizes follow it, bits do not."""
+    """Collects the steps of one graph. `machine` says which cores the plan is for: unit sizes and shares follow it, bits do not.
 
-    def __init__(self, graph: Graph, cache: Cache, workers: int = 1) -> None:
+    packs False leaves derived constants (packed weights) out: such a plan can be read and simulated, not run. That is how a plan is made
+    for a machine with other kernels than this one's."""
+
+    def __init__(self, graph: Graph, cache: Cache, machine: Machine, packs: bool = True) -> None:
         self.graph = graph
         self.cache = cache
-        self.workers = workers
+        self.machine = machine
+        self._packs = packs
+        self._sharer = Sharer(machine, constant_bytes(graph))
+        self._fitter = Fitter(self._sharer)
         self._tensors: dict[Value, Tensor] = {}
         self._constants: dict[int, Tensor] = {}
         self._drafts: list[_Draft] = []
@@ -161,13 +174,22 @@ class Lowering:
 
     def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> Tensor:
         """A constant computed from constants once per session, whatever the shapes: packed weights and the like."""
+        if not self._packs:
+            nbytes = sum(a.nbytes for a in sources)
+            nothing = np.broadcast_to(np.zeros(1, np.uint8), nbytes)
+            return Tensor(Buffer(nbytes, array=nothing), 0, nothing.shape, nothing.dtype)
         return self.const(self.cache.derive(key, sources, make))
 
-    def emit(self, kind: str, args: Args, operands: Sequence[Tensor | None], work: float | None = None) -> None:
-        """Appends a step. operands in the order of csrc/asymo.h. work: rough nanoseconds on one core, when the default estimate
-        (from the bytes and FLOPs of the arguments) would be far off."""
+    def packed_size(self, k: int, n: int) -> int:
+        """Elements of B[k, n] packed for the machine's kernels."""
+        nr = self.machine.geometry[1]
+        return k * (-(-n // nr) * nr)
+
+    def emit(self, kind: str, args: Args, operands: Sequence[Tensor | None]) -> None:
+        """Appends a step. operands in the order of csrc/asymo.h; of the arguments the unit sizes are left out where `plan.tiles` finds
+        them."""
         assert self._node is not None
-        self._drafts.append(_Draft(kind, args, list(operands), self._node, work))
+        self._drafts.append(_Draft(kind, self._fitter.fit(kind, args), list(operands), self._node))
 
     def redirect(self, value: Value, user: Node, target: Tensor, row: int, pitch: int) -> bool:
         """Lets the step that makes `value` write straight into a part of `target` instead, when nobody but `user` ever reads the value:
@@ -238,10 +260,11 @@ class Lowering:
                 return Ref(slots[buffer], tensor.offset_bytes)
             return Ref(ARENA, where[buffer] + tensor.offset_bytes)
 
+        decisions = self._decide()
         steps = tuple(
             Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,
-                 share(d.kind, d.args, d.work, self.workers))
-            for d in self._drafts
+                 sharing, ns)
+            for d, (sharing, ns) in zip(self._drafts, decisions, strict=True)
         )  # fmt: skip
         return Plan(
             steps=steps,
@@ -250,6 +273,22 @@ class Lowering:
             inputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.inputs),
             outputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.outputs),
         )
+
+    def _decide(self) -> list[tuple[Sharing, float]]:
+        """(sharing, predicted nanoseconds) of every step; workers sleep where the next parallel step is far."""
+        decided = []
+        gap, last, asleep = 0.0, -1, False
+        for index, draft in enumerate(self._drafts):
+            decision = self._sharer.decide(draft.kind, draft.args, asleep)
+            decided.append((decision.sharing, 1e9 * decision.option.seconds))
+            if decision.sharing.is_serial:
+                gap += decision.option.seconds
+                asleep = asleep or spin_ns(gap) == 0
+                continue
+            if last >= 0:
+                decided[last] = (replace(decided[last][0], spin_ns=spin_ns(gap)), decided[last][1])
+            gap, last, asleep = 0.0, index, False
+        return decided
 
     def _claim_outputs(self) -> dict[Buffer, int]:
         """Lets the caller's arrays be the memory of the outputs. An output that is an input, a constant, a part of a larger buffer or a

@@ -9,7 +9,6 @@ from math import inf
 import numpy as np
 
 from asymo import _core
-from asymo.plan.plan import Args
 
 Operand = int | float
 Instruction = tuple[str | Operand, ...]
@@ -77,11 +76,6 @@ def _act(name: str) -> int | None:
         return _core.constant("ACT_" + name.upper())
     except AttributeError:
         return None
-
-
-def units(kind: str, args: Args) -> int:
-    """Units of one phase of a step."""
-    return _core.step_units(kind, args)
 
 
 def _fuse_linear(n_in: int, body: Sequence[Instruction]) -> list[Instruction]:

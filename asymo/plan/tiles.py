@@ -1,23 +1,46 @@
-"""How large a unit is: the smallest block of a step's output that one core computes without being split further.
+"""How large a unit is: the smallest block of a step's output that is not split further, from the cost model.
 
-Pure arithmetic on shapes, the register tile (mr, nr) and the number of workers. A unit's operands should stay in a core's own cache
-and there should be at least UNITS_PER_WORKER units a worker, so that claiming and stealing can even out what cores do not share
-equally; but a unit is worth at least MIN_UNIT_FLOPS, below which claiming costs more than it brings. Unit sizes never change a result.
+Small units end together and are claimed often; large ones reuse what they have read and leave cores waiting for the last. With U units,
+work W seconds on the slowest core, N cores and t seconds lost with every unit, both cost the same at
+
+    U* = sqrt(W N / (2 t))           claiming-limited, as in docs/cost-model.md, for the core type that wants the smallest tasks
+
+but the kernels decide in more detail: whole register tiles, panels, strips and rows of tiles, and what is read again from which cache. So
+`candidates` names a few sizes between a unit for each core and SMALLEST of its work, and `fit` takes the one whose predicted time on all
+cores (asymo/plan/share.py) is least. The operands of a unit stay in the smallest L2. Unit sizes never change a result.
 """
 
 from __future__ import annotations
 
-from math import prod
+from collections.abc import Callable, Iterator, Mapping
+from math import isqrt, prod
+from typing import Any, NamedTuple
+
+from asymo.plan.plan import Args
+from asymo.plan.share import GAIN, Sharer
+
+UNITS_PER_CORE = (1, 2, 4, 8, 16, 32, 64)
+"""Numbers of units that are weighed."""
 
 L2_BYTES = 256 * 1024
-"""What one core may count on: the smallest private L2 of the cores we know (A55, A57 per core); the larger ones lose little."""
-
-UNITS_PER_WORKER = 4
-MIN_UNIT_FLOPS = 200_000
-"""About 4 us of one core at 50 FLOP/ns; a claim is about 50 ns."""
+"""Of a core of which nothing is known: the smallest private L2 of the cores we know (A55, A57 per core); the larger ones lose little."""
 
 LANES = 16
 """Floats of the virtual vector (csrc/kernels/simd)."""
+
+
+class Target(NamedTuple):
+    """What unit sizes depend on: the register tile, the smallest L2 of a core, and how many cores there are."""
+
+    mr: int
+    nr: int
+    l2_bytes: int
+    cores: int
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Numbers of units that are weighed, fewest first; a core alone has nobody to share with."""
+        return tuple(self.cores * n for n in UNITS_PER_CORE) if self.cores > 1 else (1,)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -28,48 +51,46 @@ def round_up(a: int, b: int) -> int:
     return ceil_div(a, b) * b
 
 
-def wanted_units(flops: float, workers: int) -> int:
-    """Units a step should have at least: 1 when it is tiny, UNITS_PER_WORKER a worker when it is not."""
-    return max(1, min(int(flops / MIN_UNIT_FLOPS), UNITS_PER_WORKER * workers))
+def even(size: int, unit: int, multiple: int) -> int:
+    """The smallest multiple that cuts `size` into as many units as `unit` does."""
+    return round_up(ceil_div(size, ceil_div(size, unit)), multiple)
 
 
-def gemm_units(m: int, n: int, k: int, mr: int, nr: int, workers: int, entries: int = 1) -> tuple[int, int, int]:
-    """(unit_m, unit_n, n_fastest) of C[m, n] += A[m, k] B[k, n], `entries` times (batch entries, groups).
+def gemm_candidates(m: int, n: int, k: int, target: Target, entries: int = 1) -> Iterator[Args]:
+    """unit_m, unit_n, n_fastest of C[m, n] += A[m, k] B[k, n], `entries` times (batch entries, groups).
 
-    unit_m is a multiple of mr and unit_n of nr. A strip and B block take at most half of L2 each, unless one tile does not fit.
-    n_fastest is chosen so that the operand that is read again for every unit is the smaller stream.
+    unit_m is a multiple of mr and unit_n of nr, as square as m and n allow. A strip and B block take at most half of L2 each, unless one
+    tile does not fit. n_fastest is chosen so that the operand that is read again for every unit is the smaller stream.
     """
+    mr, nr, l2_bytes, _ = target
     m, n, k = max(m, 1), max(n, 1), max(k, 1)
-    half = L2_BYTES // 2 // (4 * k)
-    unit_m = min(round_up(m, mr), max(mr, half // mr * mr))
-    unit_n = min(round_up(n, nr), max(nr, half // nr * nr))
-    wanted = wanted_units(2.0 * entries * m * n * k, workers)
-    while entries * ceil_div(m, unit_m) * ceil_div(n, unit_n) < wanted and (unit_m > mr or unit_n > nr):
-        if unit_n > nr and (unit_n >= unit_m or unit_m == mr):
-            unit_n = round_up(ceil_div(unit_n, 2), nr)
-        else:
-            unit_m = round_up(ceil_div(unit_m, 2), mr)
-    unit_m = round_up(ceil_div(m, ceil_div(m, unit_m)), mr)
-    unit_n = round_up(ceil_div(n, ceil_div(n, unit_n)), nr)
-    a, b = m * k, k * n
-    n_first = a + b * ceil_div(m, unit_m)
-    m_first = b + a * ceil_div(n, unit_n)
-    return unit_m, unit_n, int(n_first <= m_first)
+    half = l2_bytes // 2 // (4 * k)
+    most_m = min(round_up(m, mr), max(mr, half // mr * mr))
+    most_n = min(round_up(n, nr), max(nr, half // nr * nr))
+    for units in target.wanted:
+        outputs = max(entries * m * n // units, 1)
+        unit_m = min(max(isqrt(outputs) // mr, 1) * mr, most_m)
+        unit_n = min(max(round(outputs / min(unit_m, m) / nr), 1) * nr, most_n)
+        unit_m = min(max(round(outputs / min(unit_n, n) / mr), 1) * mr, most_m)
+        unit_m, unit_n = even(m, unit_m, mr), even(n, unit_n, nr)
+        n_first = m * k + k * n * ceil_div(m, unit_m)
+        m_first = k * n + m * k * ceil_div(n, unit_n)
+        yield {"unit_m": unit_m, "unit_n": unit_n, "n_fastest": int(n_first <= m_first)}
 
 
-def dwconv_units(batch: int, out: tuple[int, int], channels: int, kernel: tuple[int, int], width: int, workers: int) -> tuple[int, int]:
-    """(unit_rows, unit_c) of a depthwise convolution whose input rows are `width` pixels wide.
+def dwconv_candidates(
+    batch: int, out: tuple[int, int], channels: int, kernel: tuple[int, int], width: int, target: Target
+) -> Iterator[Args]:
+    """unit_rows, unit_c of a depthwise convolution whose input rows are `width` pixels wide.
 
     unit_c is a multiple of LANES unless it is all channels: the input rows under one output row take at most half of L2.
     """
     rows = max(out[0], 1)
-    fit = L2_BYTES // 2 // (4 * max(width, 1) * (kernel[0] + 1)) // LANES * LANES
-    unit_c = min(round_up(channels, LANES), max(LANES, fit))
-    unit_c = round_up(ceil_div(channels, ceil_div(channels, unit_c)), LANES)
-    blocks = batch * ceil_div(channels, unit_c)
-    wanted = wanted_units(2.0 * batch * channels * prod(out) * prod(kernel), workers)
-    unit_rows = max(1, ceil_div(rows, ceil_div(wanted, max(blocks, 1))))
-    return unit_rows, min(unit_c, channels)
+    fit = target.l2_bytes // 2 // (4 * max(width, 1) * (kernel[0] + 1)) // LANES * LANES
+    unit_c = min(even(channels, min(round_up(channels, LANES), max(LANES, fit)), LANES), channels)
+    blocks = max(batch * ceil_div(channels, unit_c), 1)
+    for units in target.wanted:
+        yield {"unit_rows": even(rows, max(ceil_div(rows, ceil_div(units, blocks)), 1), 1), "unit_c": unit_c}
 
 
 WINOGRAD_COSTS = {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)}
@@ -95,28 +116,74 @@ def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
     return tile if cost(tile) < 0.75 * cost(0) else 0
 
 
-def winograd_units(tiles: int, c: int, n: int, tile: int, workers: int) -> int:
-    """unit_tiles: every unit reads all transformed weights, so 8 tiles at least; its transformed input, and output of at most 128
-    channels at a time, should fit in L2. Of 2, 4, 8, 14, 28, 42 tiles 8 were best on 64 to 256 channels (Zen 4, one core and two)."""
-    fit = L2_BYTES // (4 * (tile + 2) ** 2 * (c + min(n, 128)))
-    wanted = wanted_units(2.0 * tiles * (tile + 2) ** 2 * c * n, workers)
-    unit = max(8, min(fit, ceil_div(tiles, wanted)))
-    return ceil_div(tiles, ceil_div(tiles, unit))
+def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -> Iterator[Args]:
+    """unit_tiles: every unit reads all transformed weights, so a register tile of them at least; its transformed input, and output of at
+    most 128 channels at a time, should fit in L2."""
+    most = max(target.l2_bytes // (4 * (tile + 2) ** 2 * (c + min(n, 128))), target.mr)
+    for units in target.wanted:
+        yield {"unit_tiles": even(tiles, min(max(ceil_div(tiles, units), min(target.mr, 8)), most), 1)}
 
 
-def inner_units(outer: int, reduce: int, inner: int, workers: int) -> int:
-    """unit_inner of a reduction of X[outer, reduce, inner] over its middle: whole vectors, enough units."""
-    wanted = ceil_div(wanted_units(8.0 * outer * reduce * inner, workers), max(outer, 1))
-    unit = round_up(ceil_div(max(inner, 1), wanted), LANES)
-    return max(1, min(unit, max(inner, 1)))
+def inner_candidates(outer: int, inner: int, target: Target) -> Iterator[Args]:
+    """unit_inner of a reduction over the middle of X[outer, reduce, inner]: whole vectors, unless it is all."""
+    for units in target.wanted:
+        yield {"unit_inner": max(1, min(even(inner, round_up(ceil_div(inner, ceil_div(units, max(outer, 1))), LANES), LANES), inner))}
 
 
-def row_units(rows: int, work: float, workers: int) -> int:
-    """Rows of a unit for a step of `rows` equal rows and `work` FLOPs in all."""
-    return max(1, ceil_div(rows, wanted_units(work, workers)))
+def rnn_candidates(hidden: int, target: Target) -> Iterator[Args]:
+    """unit_n of a recurrent step: hidden columns, a multiple of LANES. Each time step ends at a barrier."""
+    for units in target.wanted:
+        yield {"unit_n": even(max(hidden, 1), ceil_div(max(hidden, 1), units), LANES)}
 
 
-def rnn_units(hidden: int, gates: int, batch: int, workers: int) -> int:
-    """unit_n of a recurrent step: hidden columns, a multiple of LANES; a time step is small and ends at a barrier: one unit a worker."""
-    wanted = max(1, min(int(2.0 * gates * batch * hidden * hidden / MIN_UNIT_FLOPS), workers))
-    return round_up(ceil_div(max(hidden, 1), wanted), LANES)
+def row_candidates(rows: int, target: Target) -> Iterator[Args]:
+    """unit_rows of a step of equal rows."""
+    for units in target.wanted:
+        yield {"unit_rows": even(max(rows, 1), ceil_div(max(rows, 1), units), 1)}
+
+
+def _winograd(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
+    tiles = a["batch"] * prod(ceil_div(size, a["tile"]) for size in a["out"])
+    return winograd_candidates(max(tiles, 1), a["c"], a["n"], a["tile"], target)
+
+
+def _dwconv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
+    width = a["x_stride"][0] // max(a["x_stride"][1], 1)
+    return dwconv_candidates(a["batch"], a["out"], a["channels"], a["kernel"], width, target)
+
+
+CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
+    "gemm": lambda a, t: gemm_candidates(a["m"], a["n"], a["k"], t, prod(a["batch"])),
+    "conv": lambda a, t: gemm_candidates(a["batch"] * prod(a["out"]), a["n"], a["c"] * prod(a["kernel"]), t, a["groups"]),
+    "winograd": _winograd,
+    "dwconv": _dwconv,
+    "reduce": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
+    "softmax": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
+    "lrn": lambda a, t: row_candidates(a["rows"], t),
+    "rnn": lambda a, t: rnn_candidates(a["hidden"], t),
+}
+"""Step kind -> sizes that its units may have, largest units first. The units of other kinds are fixed by the kind or by their operator."""
+
+
+class Fitter:
+    """Chooses unit sizes for one machine; choices are kept per arguments."""
+
+    def __init__(self, sharer: Sharer) -> None:
+        machine = sharer.machine
+        l2 = min((t.l2_bytes // t.l2_sharers for t in machine.types if t.l2_bytes), default=L2_BYTES)
+        self.target = Target(*machine.geometry, l2, machine.cores)
+        self._sharer = sharer
+        self._fitted: dict[tuple[Any, ...], Args] = {}
+
+    def fit(self, kind: str, args: Args) -> Args:
+        """The arguments with the units of the least predicted time; of times within GAIN of it the largest units."""
+        if kind not in CANDIDATES:
+            return args
+        key = (kind, *args.items())
+        if key not in self._fitted:
+            sizes = {tuple(c.values()): c for c in CANDIDATES[kind](args, self.target)}
+            options = [{**args, **c} for c in sizes.values()]
+            seconds = [self._sharer.everybody(kind, o) for o in options] if len(options) > 1 else [0.0]
+            least = min(seconds) * (1 + GAIN / 4)
+            self._fitted[key] = next(o for o, s in zip(options, seconds, strict=True) if s <= least)
+        return self._fitted[key]

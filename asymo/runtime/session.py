@@ -7,14 +7,15 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from asymo import knobs
-from asymo._core import Pool, Worker
+from asymo._core import Pool, Worker, gemm_geometry, isa_name
+from asymo.cost.speeds import Machine, Rates, from_topology
 from asymo.device import topology
 from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph import passes
@@ -94,6 +95,19 @@ def _workers(cpus: Sequence[int]) -> tuple[Worker, ...]:
     return tuple(sorted(workers, key=lambda worker: worker.type))
 
 
+def _machine(workers: Sequence[Worker]) -> Machine:
+    """The speeds of the workers: every type like the machine's fastest cores, as far as it was not slowed down."""
+    whole = from_topology(topology.read(), isa_name(), gemm_geometry()[:2])
+    first = whole.types[0]
+    types = []
+    for t in sorted({w.type for w in workers}):
+        crew = [w for w in workers if w.type == t]
+        r = crew[0].slowdown
+        classes = {n: Rates(tuple(r * x for x in c.alone), tuple(r * x for x in c.busy)) for n, c in first.classes.items()}
+        types.append(replace(first, name=f"type {t}", cores=len(crew), classes=classes))
+    return replace(whole, types=tuple(types))
+
+
 def _cpus(cores: str | Sequence[int] | None, threads: int) -> tuple[int, ...]:
     """The CPU of each worker, -1 where it is left to the kernel. By default one for each core, as far as the cgroup's quota goes."""
     machine = topology.read()
@@ -147,7 +161,8 @@ class InferenceSession:
         cache = Cache(host.evaluate)
         for module in passes.LOAD:
             module.run(self._graph, cache)
-        self._tools = Tools(len(cpus), _pool(_workers(cpus), spin), cache, host.HostStep)
+        workers = _workers(cpus)
+        self._tools = Tools(_machine(workers), _pool(workers, spin), cache, host.HostStep)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)
@@ -296,7 +311,7 @@ class InferenceSession:
             inputs = [env[name] for name in stage.inputs]
             segment = stage.segment
             if self.profile is not None:
-                outputs = segment.timed(inputs, times := self.profile.begin(segment.plan, self._tools.workers))
+                outputs = segment.timed(inputs, times := self.profile.begin(segment.plan, self._tools.pool.workers))
                 self.profile.end(segment.plan, times, self.placement)
             else:
                 outputs = segment.into(inputs, stage.outputs, targets)

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from asymo import ops
 from asymo._core import Call, Pool, Program, Slots, aligned_empty
-from asymo.graph import passes
+from asymo.cost.speeds import Machine
 from asymo.graph.infer import Waiting, infer, subgraphs
 from asymo.graph.ir import Graph, Node, TensorType
-from asymo.plan.lower import Cache, Lowering
+from asymo.plan.lower import Cache
 from asymo.plan.plan import ARENA, Plan
+from asymo.plan.planner import plan
 
 log = logging.getLogger("asymo")
 
@@ -48,9 +48,9 @@ class Arena:
 class Tools:
     """What planning and running share over a session.
 
-    host: makes the callable that runs a node on the host."""
+    machine: the cores of the pool's workers, its types theirs. host: makes the callable that runs a node on the host."""
 
-    workers: int
+    machine: Machine
     pool: Pool
     cache: Cache
     host: Callable[[Node], Callable[[Sequence[Any]], Sequence[Any]]]
@@ -60,17 +60,17 @@ class Tools:
 class Segment:
     """A plan, its program in C and the addresses it runs on."""
 
-    def __init__(self, plan: Plan, tools: Tools) -> None:
+    def __init__(self, plan: Plan, pool: Pool, arena: Arena) -> None:
         self.plan = plan
-        self._pool, self._arena = tools.pool, tools.arena
-        self._program = Program(len(plan.steps), tools.workers)
+        self._pool, self._arena = pool, arena
+        self._program = Program(len(plan.steps), pool.workers)
         for step in plan.steps:
             refs = [(ref.slot, ref.offset_bytes) for ref in step.operands]
             self._program.add(step.kind, step.args, refs, step.sharing, step.horizon)
         self._slots = Slots(plan.slots)
         for i, array in enumerate(plan.constants):
             self._slots[1 + i] = array
-        tools.arena.grow(plan.arena_bytes)
+        arena.grow(plan.arena_bytes)
         self._memory: np.ndarray | None = None
         self._call = Call(self._program, self._pool, self._slots, plan.first_input_slot)
         self._outputs = tuple((port.shape, port.dtype) for port in plan.outputs)
@@ -128,40 +128,15 @@ class Stage:
         """`graph` is this stage's own (it is rewritten) and its inputs have concrete types."""
         self._tools = tools
         names_wanted = [v.name for v in graph.outputs]
-        waiting = self._split(graph)
+        waiting, self.results = split(graph, tools.cache)
         self._successors: OrderedDict[Hashable, Stage] = OrderedDict()
         self._rest = self._make_rest(graph, waiting) if waiting.nodes else None
 
-        graph.inputs = [v for v in graph.inputs if v.type is not None]  # the others are no tensors: host steps read them
-        native = graph.outputs
-        names = [v.name for v in native]
-        for module in passes.PLAN:
-            module.run(graph, tools.cache)
         self.inputs = tuple(v.name for v in graph.inputs)
-        lowering = Lowering(graph, tools.cache, tools.workers)
-        for node in graph.nodes:
-            lowering.begin(node)
-            operator = ops.find(node.domain, node.op)
-            assert operator is not None, f"{node.where} has no operator"
-            operator.lower(node, lowering)
-        self.segment = Segment(lowering.finish(), tools)
-        self.outputs = tuple(names)
+        self.outputs = tuple(v.name for v in graph.outputs)
+        self.segment = Segment(plan(graph, tools.cache, tools.machine), tools.pool, tools.arena)
         self.is_whole = self._rest is None and len(self.outputs) == len(names_wanted)
         """The segment alone gives all outputs of the graph, in its order."""
-
-    def _split(self, graph: Graph) -> Waiting:
-        """Infers, and leaves in `graph` the native part with its outputs; constant results go to `self.results`."""
-        wanted = list(graph.outputs)
-        waiting = infer(graph, self._tools.cache)
-        for node in waiting.nodes:
-            wanted += [v for v in node.inputs if v is not None]
-            wanted += [v for sub in subgraphs(node) for v in sub.captures]
-        wanted += waiting.values
-        made = {v for node in graph.nodes for v in node.outputs if v is not None}
-        wanted = list(OrderedDict.fromkeys(wanted))
-        self.results = {v.name: v.const for v in wanted if v.const is not None}
-        graph.outputs = [v for v in wanted if v in made]
-        return waiting
 
     def _make_rest(self, graph: Graph, waiting: Waiting) -> Rest:
         """Takes the waiting nodes over into a graph of their own; host steps that can run now are made."""
@@ -245,6 +220,22 @@ class Rest:
                 value.const = np.array(array)
         copy.inputs = [v for v in copy.inputs if v.const is None]
         return copy
+
+
+def split(graph: Graph, cache: Cache) -> tuple[Waiting, dict[str, np.ndarray]]:
+    """Infers, and leaves in `graph` the native part that can be planned now, its inputs and its outputs. Returns what waits, and the
+    outputs that are constants."""
+    wanted = list(graph.outputs)
+    waiting = infer(graph, cache)
+    for node in waiting.nodes:
+        wanted += [v for v in node.inputs if v is not None]
+        wanted += [v for sub in subgraphs(node) for v in sub.captures]
+    wanted += waiting.values
+    made = {v for node in graph.nodes for v in node.outputs if v is not None}
+    wanted = list(OrderedDict.fromkeys(wanted))
+    graph.outputs = [v for v in wanted if v in made]
+    graph.inputs = [v for v in graph.inputs if v.type is not None]  # the others are no tensors: host steps read them
+    return waiting, {v.name: v.const for v in wanted if v.const is not None}
 
 
 def bind(graph: Graph, types: Sequence[TensorType]) -> Graph:

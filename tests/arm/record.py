@@ -29,10 +29,9 @@ from _models import example_model, model, node  # noqa: E402
 
 from asymo import _core, ops  # noqa: E402
 from asymo._core import Pool  # noqa: E402
-from asymo.plan.lower import Cache  # noqa: E402
 from asymo.plan.plan import Args, Plan, Port, Ref, Step  # noqa: E402
 from asymo.runtime.session import InferenceSession, SessionOptions  # noqa: E402
-from asymo.runtime.stage import Segment, Tools  # noqa: E402
+from asymo.runtime.stage import Arena, Segment  # noqa: E402
 from benchmarks.models.build import build as build_model  # noqa: E402
 
 MODELS = ("mobilenet_v3_small", "shufflenet_v2_bn", "char_rnn_s1")
@@ -80,7 +79,7 @@ class Recording:
     def add_plan(self, name: str, plan: Plan, inputs: tuple[Array, ...]) -> None:
         """Runs a plan without packed weights on the portable and the best instruction set. AssertionError when bits differ."""
         with Pool([-1, -1]) as pool:
-            segment = Segment(plan, Tools(pool.workers, pool, Cache(), lambda _: None))
+            segment = Segment(plan, pool, Arena())
             with _selected("portable"):
                 outputs = tuple(segment(list(inputs)))
             with _selected(_core.isas()[-1]):

@@ -44,6 +44,14 @@ class Asymo:
     def run(self, feeds: Feeds) -> list[np.ndarray]:
         return self._session.run(None, feeds)
 
+    def set_policy(self, policy: str) -> None:
+        """Another of POLICIES for sharing units."""
+        self._session._tools.pool.set_policy(policy)
+
+    def stats(self) -> list[dict[str, int]]:
+        """What each worker has done so far."""
+        return [worker._asdict() for worker in self._session._tools.pool.stats()]
+
 
 class OnnxRuntime:
     """dynamic: ONNX Runtime's own remedy for unequal cores, session.dynamic_block_base = 4."""

@@ -135,7 +135,7 @@ void asymo_conv_run(const asymo_conv_args *args, void *const *op, int64_t begin,
     const float *zeros = worker->zeros, *x = op[0], *w = op[1], *bias = op[2], *r = op[3], *slope = op[4];
     float *y = op[5];
     if (s.zeros) zeros = memset(own_zeros, 0, (size_t)s.zeros * sizeof *own_zeros);
-    asymo_gemm_block block = {.taps = s.taps, .run = s.run, .rows = rows, .act = args->act, .p = (float)args->p, .q = (float)args->q};
+    asymo_gemm_block block = {.taps = s.taps, .run = s.run, .rows = rows};
     if (r == NULL) block.rows.r = NULL;
 
     int64_t pointed_g = -1, pointed_m = -1; /* what the tables hold: units that share their pixels find them made */
@@ -146,7 +146,7 @@ void asymo_conv_run(const asymo_conv_args *args, void *const *op, int64_t begin,
         const int64_t m1 = ASYMO_MIN(m0 + grid.unit_m, m_all);
         block.b = w + g * packed + n0 * k;
         block.bias = bias ? bias + g * args->n : NULL;
-        block.slope = slope ? slope + g * args->n : NULL;
+        block.end = asymo_epilogue_of(args->act, slope ? slope + g * args->n : NULL, (float)args->p, (float)args->q);
         block.column = n0;
         block.n = ASYMO_MIN(grid.unit_n, args->n - n0);
         for (int64_t m = m0; m < m1; m += block.m) {

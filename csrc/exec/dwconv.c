@@ -7,9 +7,6 @@
  * Units of an image: row blocks, and within a row block the channel blocks, fastest. */
 #include "../kernels/dwconv/dwconv.h"
 
-#include <math.h>
-
-#include "../kernels/eltwise/act.h"
 #include "step.h"
 
 int64_t asymo_dwconv_units(const asymo_dwconv_args *args) {
@@ -62,9 +59,7 @@ void asymo_dwconv_run(const asymo_dwconv_args *a, void *const *op, int64_t begin
     (void)worker;
     const float *x = op[0], *w = op[1], *bias = op[2], *r = op[3], *slope = op[4];
     float *y = op[5];
-    asymo_act_fn *act = asymo_act_for(a->act);
     const int64_t channel_blocks = asymo_ceil_div(a->channels, a->unit_c), row_blocks = asymo_ceil_div(a->out[0], a->unit_rows);
-    const int is_clip = a->act == ASYMO_ACT_CLIP;
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t b = unit / channel_blocks / row_blocks, row_block = unit / channel_blocks % row_blocks;
         const int64_t c = unit % channel_blocks * a->unit_c, first_row = row_block * a->unit_rows;
@@ -79,8 +74,7 @@ void asymo_dwconv_run(const asymo_dwconv_args *a, void *const *op, int64_t begin
             .w_tap = a->channels,
             .y_pixel = a->y_stride[1],
             .r_pixel = a->r_stride[1],
-            .lo = is_clip ? (float)a->p : -INFINITY,
-            .hi = is_clip ? (float)a->q : INFINITY,
+            .end = asymo_epilogue_of(a->act, slope == NULL ? NULL : slope + c, (float)a->p, (float)a->q),
         };
         for (int64_t oh = first_row; oh < last_row; oh++) {
             const int64_t origin = oh * a->stride[0] - a->pad[0];
@@ -91,7 +85,6 @@ void asymo_dwconv_run(const asymo_dwconv_args *a, void *const *op, int64_t begin
             row.y = y + b * a->y_batch + oh * a->y_stride[0] + c;
             row.r = r == NULL ? NULL : r + b * a->r_batch + oh * a->r_stride[0] + c;
             run_row(a, &row);
-            if (act) act(a->act, a->out[1], row.channels, row.y, row.y_pixel, slope == NULL ? NULL : slope + c, (float)a->p, (float)a->q);
         }
     }
 }

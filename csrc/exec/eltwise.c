@@ -140,11 +140,6 @@ static void store(const state *s, const view *v, const float *reg) {
     EACH_PIECE(s, v) convert_out(v->type, piece, v->base + v->size * asymo_offset(s->args->rank, index, v->stride), v->inner, reg + done);
 }
 
-static void run_act(const int32_t *row, const float *imm, int64_t n, float *dst, const float *a) {
-    if (dst != a) memcpy(dst, a, (size_t)n * sizeof(float));
-    asymo_act_rows()(row[3], 1, n, dst, n, NULL, imm[row[4]], imm[row[4] + 1]);
-}
-
 /* Runs the code over the block. With one output, a load may stand for the input's memory itself, and the row before the only store writes
  * to the output's memory; neither can be seen by another row, because the store is last. */
 static void run_block(state *s, const int32_t *code, const float *imm, asymo_eltwise_fn *apply) {
@@ -168,7 +163,7 @@ static void run_block(state *s, const int32_t *code, const float *imm, asymo_elt
         if (row[0] == ASYMO_ELTWISE_imm)
             splat(to, imm[row[2]], s->n);
         else if (row[0] == ASYMO_ELTWISE_act)
-            run_act(row, imm, s->n, to, s->reg[row[2]]);
+            asymo_act_rows()(row[3], 1, s->n, s->reg[row[2]], s->n, to, s->n, NULL, imm[row[4]], imm[row[4] + 1]);
         else
             apply(row[0], s->n, to, s->reg[row[2]], s->reg[row[3]], s->reg[row[4]]);
         s->reg[dst] = to;

@@ -39,10 +39,7 @@ void asymo_gemm_run(const asymo_gemm_args *args, void *const *op, int64_t begin,
         .run = args->k,
         .rows = rows,
         .bias = op[2],
-        .slope = op[4],
-        .act = args->act,
-        .p = (float)args->p,
-        .q = (float)args->q,
+        .end = asymo_epilogue_of(args->act, op[4], (float)args->p, (float)args->q),
     };
     if (op[3] == NULL) block.rows.r = NULL;
 

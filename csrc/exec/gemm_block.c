@@ -1,9 +1,6 @@
 #include "gemm_block.h"
 
-#include <math.h>
 #include <string.h>
-
-#include "../kernels/eltwise/act.h"
 
 int64_t asymo_gemm_rows_bytes(int64_t taps) { return (2 + taps) * ASYMO_GEMM_STRIP * (int64_t)sizeof(void *); }
 
@@ -40,28 +37,14 @@ void asymo_gemm_copy(const asymo_gemm_rows *rows, int64_t m, int64_t k, float *c
     }
 }
 
-/* act over rows [0, m) and columns [column, column + n), in runs of rows that lie a constant distance apart. */
-static void activate(const asymo_gemm_block *s, float *const *c, int64_t m, int64_t column, int64_t n) {
-    asymo_act_fn *act = asymo_act_for(s->act);
-    for (int64_t i = 0; i < m;) {
-        const int64_t ld = i + 1 < m ? c[i + 1] - c[i] : 0;
-        int64_t end = i + 1;
-        while (end < m && c[end] - c[end - 1] == ld) end++;
-        act(s->act, end - i, n, c[i] + column, ld, s->slope ? s->slope + column : NULL, s->p, s->q);
-        i = end;
-    }
-}
-
 void asymo_gemm_block_run(const asymo_gemm_table_row *kernel, const asymo_gemm_block *s) {
     const int64_t mr = kernel->mr, nr = kernel->nr, k = s->taps * s->run;
-    const int clips = s->act == ASYMO_ACT_CLIP, finished = clips || s->act == ASYMO_ACT_NONE;
     asymo_gemm_tile tile = {
         .taps = s->taps,
         .run = s->run,
         .b_panel = k * nr,
         .bias = s->bias,
-        .lo = clips ? s->p : -INFINITY,
-        .hi = clips ? s->q : INFINITY,
+        .end = s->end,
     };
     /* A single tile streams the panels; more tiles take turns on a panel while it is in the cache. */
     const int64_t step_n = s->m <= mr ? s->n : nr;
@@ -75,7 +58,6 @@ void asymo_gemm_block_run(const asymo_gemm_table_row *kernel, const asymo_gemm_b
             tile.c = s->rows.c + i;
             tile.r = s->rows.r ? s->rows.r + i : NULL;
             kernel->ukr(&tile, m, n);
-            if (!finished) activate(s, tile.c, m, tile.column, n);
         }
     }
 }

@@ -23,9 +23,8 @@ typedef struct {
     asymo_gemm_rows rows;      /* rows.r NULL: no residual */
     const float *b;            /* the panel of column */
     int64_t column;            /* a multiple of nr */
-    const float *bias, *slope; /* NULL: none */
-    int64_t act;
-    float p, q;
+    const float *bias; /* NULL: none */
+    asymo_epilogue end;
 } asymo_gemm_block;
 
 /* Bytes of the pointer tables of a strip, and the tables in scratch. */

@@ -9,9 +9,6 @@
  * A leading dimension is whole cache lines and one line more, so that rows do not alias in L1. */
 #include "../kernels/winograd/winograd.h"
 
-#include <math.h>
-
-#include "../kernels/eltwise/act.h"
 #include "gemm_block.h"
 
 enum { N_BLOCK = 128 }; /* a multiple of every nr */
@@ -66,7 +63,6 @@ static void transform_output(const asymo_winograd_args *a, void *const *op, int6
                              int64_t n) {
     const float *bias = op[2], *r = op[3], *slope = op[4];
     const place at = place_of(a, i);
-    const int is_clip = a->act == ASYMO_ACT_CLIP;
     const asymo_winograd_tile out = {
         .m = m,
         .m_step = m_step,
@@ -80,19 +76,16 @@ static void transform_output(const asymo_winograd_args *a, void *const *op, int6
         .y_pixel = a->y_stride[1],
         .r_row = a->r_stride[0],
         .r_pixel = a->r_stride[1],
-        .lo = is_clip ? (float)a->p : -INFINITY,
-        .hi = is_clip ? (float)a->q : INFINITY,
+        .end = asymo_epilogue_of(a->act, slope == NULL ? NULL : slope + n0, (float)a->p, (float)a->q),
     };
     ASYMO_PICK(asymo_winograd_output)(a->tile, &out);
-    asymo_act_fn *act = asymo_act_for(a->act);
-    for (int64_t row = 0; act != NULL && row < out.rows; row++)
-        act(a->act, out.columns, n, out.y + row * out.y_row, out.y_pixel, slope == NULL ? NULL : slope + n0, (float)a->p, (float)a->q);
 }
 
 /* M[tiles, n] = V[tiles, c] U, all of one xi. */
 static void multiply(const asymo_gemm_table_row *kernel, asymo_gemm_rows rows, int64_t tiles, int64_t c, int64_t n, const float *v,
                      const float *u, float *m) {
-    asymo_gemm_block block = {.n = n, .taps = 1, .run = c, .rows = {rows.a, NULL, rows.c}, .b = u};
+    asymo_gemm_block block = {
+        .n = n, .taps = 1, .run = c, .rows = {rows.a, NULL, rows.c}, .b = u, .end = asymo_epilogue_of(ASYMO_ACT_NONE, NULL, 0, 0)};
     for (int64_t i = 0; i < tiles; i += block.m) {
         block.m = ASYMO_MIN(asymo_gemm_strip(kernel), tiles - i);
         for (int64_t j = 0; j < block.m; j++) {

@@ -24,15 +24,20 @@ V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t 
                 acc[p] = v16_fma(v16_load_most(column, n), weight, acc[p]);
             }
         }
-    const v16 lo = v16_set1(s->lo), hi = v16_set1(s->hi);
-    _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
-        float *y = s->y + (i + p) * s->y_pixel + c;
-        if (s->r != NULL) {
+    if (s->r != NULL) _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
             const float *r = s->r + (i + p) * s->r_pixel + c;
             acc[p] = v16_add(acc[p], v16_load_most(r, n));
         }
+    if (s->end.apply != NULL) {
+        float staged[8 * 16] __attribute__((aligned(64)));
+        _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) v16_store(staged + 16 * p, acc[p]);
+        asymo_epilogue_apply(&s->end, staged, pixels, n, 16, c);
+        _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) acc[p] = v16_load(staged + 16 * p);
+    }
+    const v16 lo = v16_set1(s->end.lo), hi = v16_set1(s->end.hi);
+    _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
         const v16 bounded = v16_min(hi, v16_max(lo, acc[p]));
-        v16_store_most(y, bounded, n);
+        v16_store_most(s->y + (i + p) * s->y_pixel + c, bounded, n);
     }
 }
 

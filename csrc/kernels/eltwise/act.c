@@ -1,9 +1,23 @@
 #include "act.h"
 
+#include <math.h>
+
 #include "../../common/cpu.h"
 
-ASYMO_DECLARE(void, asymo_act_rows, (int64_t act, int64_t rows, int64_t cols, float *y, int64_t ldy, const float *slope, float p, float q));
+ASYMO_DECLARE(void, asymo_act_rows,
+              (int64_t act, int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy, const float *slope, float p,
+               float q));
 
 asymo_act_fn *asymo_act_rows(void) { return ASYMO_PICK(asymo_act_rows); }
 
-asymo_act_fn *asymo_act_for(int64_t act) { return act == ASYMO_ACT_NONE || act == ASYMO_ACT_CLIP ? NULL : asymo_act_rows(); }
+asymo_epilogue asymo_epilogue_of(int64_t act, const float *slope, float p, float q) {
+    if (act == ASYMO_ACT_CLIP) return (asymo_epilogue){.lo = p, .hi = q};
+    asymo_epilogue e = {.lo = -INFINITY, .hi = INFINITY};
+    if (act == ASYMO_ACT_NONE) return e;
+    e.apply = asymo_act_rows();
+    e.act = act;
+    e.slope = act == ASYMO_ACT_PRELU ? slope : NULL;
+    e.p = p;
+    e.q = q;
+    return e;
+}

@@ -1,15 +1,34 @@
-/* act.h: activations as the last thing a step does to its output while that is still in L1.
+/* act.h: activations, over rows of floats and as the end of an epilogue.
  *
- * Kernels apply ASYMO_ACT_NONE and ASYMO_ACT_CLIP in registers (NONE is a clip to -inf, +inf) and ask here for the others. */
+ * Micro-kernels clip in registers. Any other activation they apply to a tile of their own on the stack, between the last addition and the
+ * store, so that an output element is written once, with its final value. */
 #pragma once
 
 #include "../../common/base.h"
 
-/* y[r * ldy + c] = act(y[r * ldy + c]) for r < rows, c < cols. slope[cols] for PRELU, else NULL. */
-typedef void asymo_act_fn(int64_t act, int64_t rows, int64_t cols, float *y, int64_t ldy, const float *slope, float p, float q);
+/* y[r * ldy + c] = act(x[r * ldx + c]) for r < rows, c < cols. slope[cols] for PRELU, else NULL. y may be x, or overlaps nothing. */
+typedef void asymo_act_fn(int64_t act, int64_t rows, int64_t cols, const float *x, int64_t ldx, float *y, int64_t ldy, const float *slope,
+                          float p, float q);
 
 /* For the instruction set in use; any activation. */
 asymo_act_fn *asymo_act_rows(void);
 
-/* The same for epilogues: NULL for NONE and CLIP, which they do themselves. */
-asymo_act_fn *asymo_act_for(int64_t act);
+/* What follows the sum: min(max(x, lo), hi), where NaN passes, then apply, unless it is NULL. slope is that of the first column. */
+typedef struct {
+    float lo, hi;
+    asymo_act_fn *apply;
+    int64_t act;
+    const float *slope;
+    float p, q;
+} asymo_epilogue;
+
+/* Nothing but apply, or nothing but the clip, which is -inf, inf for ASYMO_ACT_NONE. */
+asymo_epilogue asymo_epilogue_of(int64_t act, const float *slope, float p, float q);
+
+/* Applies it to tile[rows][ld], whose first element is of that column; elements from cols on may become anything. */
+static inline void asymo_epilogue_apply(const asymo_epilogue *e, float *tile, int64_t rows, int64_t cols, int64_t ld, int64_t column) {
+    if (e->slope)
+        e->apply(e->act, rows, cols, tile, ld, tile, ld, e->slope + column, e->p, e->q);
+    else
+        e->apply(e->act, 1, rows * ld, tile, ld, tile, ld, NULL, e->p, e->q);
+}

@@ -13,7 +13,7 @@
  *   y <- a[M-1] |         |         |
  *               +---------+---------+
  *
- * M and V are constants after inlining and every loop over them is unrolled, so acc lives in registers. */
+ * M and V are constants after inlining and every loop over them is unrolled, so acc lives in registers. M V is at most MR 2. */
 #pragma once
 
 #include "each.h"
@@ -42,7 +42,13 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
         }
     }
     if (t->r) EACH(i, M) EACH(v, V) acc[i][v] = add(acc[i][v], load_n(t->r[i] + column + LANES * v, n - LANES * v));
-    const vec lo = set1(t->lo), hi = set1(t->hi);
+    if (t->end.apply) {
+        float staged[MR * NR] __attribute__((aligned(64)));
+        EACH(i, M) EACH(v, V) store_n(staged + (i * V + v) * LANES, acc[i][v], LANES);
+        asymo_epilogue_apply(&t->end, staged, M, n < V * LANES ? n : V * LANES, V * LANES, column);
+        EACH(i, M) EACH(v, V) acc[i][v] = load(staged + (i * V + v) * LANES);
+    }
+    const vec lo = set1(t->end.lo), hi = set1(t->end.hi);
     EACH(i, M) EACH(v, V) store_n(t->c[i] + column + LANES * v, min(hi, max(lo, acc[i][v])), n - LANES * v);
 }
 

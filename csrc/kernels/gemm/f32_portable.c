@@ -8,19 +8,22 @@ enum { MR = 4, NR = 8 };
 static void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t m, int64_t n) {
     float acc[MR][NR];
     for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) acc[i][j] = t->bias ? t->bias[column + j] : 0.0f;
+        for (int64_t j = 0; j < NR; j++) acc[i][j] = t->bias && j < n ? t->bias[column + j] : 0.0f;
     for (int64_t tap = 0; tap < t->taps; tap++)
         for (int64_t k = 0; k < t->run; k++, b += NR)
             for (int64_t i = 0; i < m; i++) {
                 const float y = t->a[tap * MR + i][k];
                 for (int64_t j = 0; j < n; j++) acc[i][j] = fmaf(y, b[j], acc[i][j]);
             }
+    if (t->r)
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++) acc[i][j] += t->r[i][column + j];
+    if (t->end.apply) asymo_epilogue_apply(&t->end, acc[0], m, n, NR, column);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             float x = acc[i][j];
-            if (t->r) x += t->r[i][column + j];
-            x = t->lo > x ? t->lo : x;
-            t->c[i][column + j] = t->hi < x ? t->hi : x;
+            x = t->end.lo > x ? t->end.lo : x;
+            t->c[i][column + j] = t->end.hi < x ? t->end.hi : x;
         }
 }
 

@@ -2,10 +2,10 @@
  *
  * A micro-kernel computes, for i < m <= mr and j < n,
  *
- *   c[i][column + j] = clamp(bias[column + j] + sum over t < taps, s < run of a[t * mr + i][s] B[t * run + s][j] + r[i][column + j])
+ *   c[i][column + j] = end(bias[column + j] + sum over t < taps, s < run of a[t * mr + i][s] B[t * run + s][j] + r[i][column + j])
  *
  * The sum has one accumulator, which starts at the bias and is fed by fused multiply-adds in ascending (t, s); then the residual is
- * added. clamp is min(max(x, lo), hi); NaN passes.
+ * added. end is the epilogue of act.h. An element of c is written once, with its final value, and not read (but as r).
  *
  * One row pointer per row and tap serves plain GEMM (one tap, pointers lda apart) and indirect convolution (a tap is a position of the
  * window, padding points to zeros). Nothing is read or written beyond the m x n elements of a, c, r and bias; panels of b are read whole.
@@ -14,6 +14,7 @@
 #pragma once
 
 #include "../../common/cpu.h"
+#include "../eltwise/act.h"
 
 typedef struct {
     const float *const *a; /* [taps][mr] */
@@ -24,7 +25,7 @@ typedef struct {
     const float *const *r; /* NULL: none */
     const float *bias;     /* NULL: zeros */
     int64_t column;
-    float lo, hi;
+    asymo_epilogue end;
 } asymo_gemm_tile;
 
 typedef void asymo_gemm_ukr(const asymo_gemm_tile *tile, int64_t m, int64_t n);

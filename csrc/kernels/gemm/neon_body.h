@@ -51,13 +51,19 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
     if (t->bias) load_row(start, t->bias + column, n);
     EACH(i, M) EACH(v, 2) acc[i][v] = start[v];
     sum(t, b, acc, M);
-    const float32x4_t lo = vdupq_n_f32(t->lo), hi = vdupq_n_f32(t->hi);
-    EACH(i, M) {
-        if (t->r) {
+    if (t->r) EACH(i, M) {
             float32x4_t r[2];
             load_row(r, t->r[i] + column, n);
             EACH(v, 2) acc[i][v] = vaddq_f32(acc[i][v], r[v]);
         }
+    if (t->end.apply) {
+        float staged[MR * NR];
+        EACH(i, M) EACH(v, 2) vst1q_f32(staged + i * NR + 4 * v, acc[i][v]);
+        asymo_epilogue_apply(&t->end, staged, M, n < NR ? n : NR, NR, column);
+        EACH(i, M) EACH(v, 2) acc[i][v] = vld1q_f32(staged + i * NR + 4 * v);
+    }
+    const float32x4_t lo = vdupq_n_f32(t->end.lo), hi = vdupq_n_f32(t->end.hi);
+    EACH(i, M) {
         EACH(v, 2) acc[i][v] = clamp(acc[i][v], lo, hi);
         store_row(t->c[i] + column, acc[i], n);
     }

@@ -18,16 +18,28 @@ V16_FN v16 v16_poly(v16 x, const float *c, int n) {
     return y;
 }
 
+/* A whole number n, |n| < 2^22, travels as the float 1.5 2^23 + n: adding 1.5 2^23 rounds to it, and it stands in the low bits. */
+V16_FN v16 v16_shift(void) { return v16_set1(0x1.8p23f); }
+V16_FN w16 w16_from_shifted(v16 t) { return w16_sub(w16_bits(t), w16_bits(v16_shift())); }
+
 /* 2^n of whole n in -126..127 */
 V16_FN v16 v16_pow2(w16 n) { return v16_bits(w16_shl(w16_add(n, w16_set1(127)), 23)); }
 
-/* x + x_lo = n ln 2 + *r with |*r| <= ln 2 / 2. |x| < 2^20. Not a number: any n, *r NaN.
- * Adding 1.5 2^23 leaves n in the low bits of the sum. */
-V16_FN w16 v16_exp_reduce(v16 x, v16 x_lo, v16 *r) {
-    const v16 shift = v16_set1(0x1.8p23f);
-    const v16 t = v16_fma(x, v16_set1(0x1.715476p0f), shift), n = v16_sub(t, shift);
-    *r = v16_add(v16_fma(n, v16_set1(0x1.05c610p-29f), v16_fma(n, v16_set1(-0x1.62e430p-1f), x)), x_lo);
-    return w16_sub(w16_bits(t), w16_bits(shift));
+/* a 2^n for |a| in 1/2..2 and n in -200..200 as a shifted t; a denormal result is rounded once, as the first of two steps is exact. */
+V16_FN v16 v16_scale(v16 a, v16 t) {
+#if defined(ASYMO_VEC_AVX512)
+    return _mm512_scalef_ps(a, v16_sub(t, v16_shift()));
+#else
+    const w16 n = w16_from_shifted(t), half = w16_shr(n, 1);
+    return v16_mul(v16_mul(a, v16_pow2(half)), v16_pow2(w16_sub(n, half)));
+#endif
+}
+
+/* x = n ln 2 + *r with |*r| <= ln 2 / 2; n comes shifted. |x| < 2^20. Not a number: any n, *r NaN. */
+V16_FN v16 v16_exp_reduce(v16 x, v16 *r) {
+    const v16 t = v16_fma(x, v16_set1(0x1.715476p0f), v16_shift()), n = v16_sub(t, v16_shift());
+    *r = v16_fma(n, v16_set1(0x1.05c610p-29f), v16_fma(n, v16_set1(-0x1.62e430p-1f), x));
+    return t;
 }
 
 /* q of exp(r) = 1 + r + r^2 q(r), poly 2^-28 */
@@ -39,27 +51,42 @@ V16_FN v16 v16_exp_near(v16 r) {
     return v16_fma(v16_fma(v16_exp_q(r), r, one), r, one);
 }
 
-/* exp(x + x_lo), |x_lo| far below |x|. Two steps of scaling, so that a denormal result is rounded once. */
+/* exp(x + x_lo), 1 ULP, |x_lo| far below |x| */
 V16_FN v16 v16_exp_sum(v16 x, v16 x_lo) {
     v16 r;
-    const w16 n = v16_exp_reduce(v16_min(v16_set1(89.0f), v16_max(v16_set1(-104.0f), x)), x_lo, &r), half = w16_shr(n, 1);
-    return v16_mul(v16_mul(v16_exp_near(r), v16_pow2(half)), v16_pow2(w16_sub(n, half)));
+    const v16 n = v16_exp_reduce(v16_min(v16_set1(89.0f), v16_max(v16_set1(-104.0f), x)), &r);
+    return v16_scale(v16_exp_near(v16_add(r, x_lo)), n);
 }
 
 /* exp(x), 1 ULP */
-V16_FN v16 v16_exp(v16 x) { return v16_exp_sum(x, v16_zero()); }
+V16_FN v16 v16_exp(v16 x) {
+    v16 r;
+    const v16 n = v16_exp_reduce(v16_min(v16_set1(89.0f), v16_max(v16_set1(-104.0f), x)), &r);
+    return v16_scale(v16_exp_near(r), n);
+}
 
-/* exp(x) for x in -80..80 */
+/* The same for x <= 0 */
+V16_FN v16 v16_exp_falling(v16 x) {
+    v16 r;
+    const v16 n = v16_exp_reduce(v16_max(v16_set1(-104.0f), x), &r);
+    return v16_scale(v16_exp_near(r), n);
+}
+
+/* The same for x in -80..80 */
 V16_FN v16 v16_exp_small(v16 x) {
     v16 r;
-    const w16 n = v16_exp_reduce(x, v16_zero(), &r);
-    return v16_mul(v16_exp_near(r), v16_pow2(n));
+    const v16 n = v16_exp_reduce(x, &r);
+#if defined(ASYMO_VEC_AVX512)
+    return v16_scale(v16_exp_near(r), n);
+#else
+    return v16_mul(v16_exp_near(r), v16_pow2(w16_from_shifted(n)));
+#endif
 }
 
 /* exp(x) - 1, 2 ULP; below -18 it is -1. 2^n p + (2^n - 1) at half size, because 2^128 is no float. */
 V16_FN v16 v16_expm1(v16 x) {
     v16 r;
-    const w16 n = v16_exp_reduce(v16_min(v16_set1(89.0f), v16_max(v16_set1(-18.0f), x)), v16_zero(), &r);
+    const w16 n = w16_from_shifted(v16_exp_reduce(v16_min(v16_set1(89.0f), v16_max(v16_set1(-18.0f), x)), &r));
     const v16 p = v16_fma(v16_mul(r, r), v16_exp_q(r), r), s = v16_pow2(w16_sub(n, w16_set1(1)));
     const v16 half = v16_fma(p, s, v16_sub(s, v16_set1(0.5f)));
     return v16_copysign(v16_add(half, half), x);
@@ -103,14 +130,14 @@ V16_FN v16 v16_log1p_unit(v16 x) {
 }
 
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), 2 ULP */
-V16_FN v16 v16_softplus(v16 x) { return v16_add(v16_max(v16_zero(), x), v16_log1p_unit(v16_exp(v16_neg(v16_abs(x))))); }
+V16_FN v16 v16_softplus(v16 x) { return v16_add(v16_max(v16_zero(), x), v16_log1p_unit(v16_exp_falling(v16_neg(v16_abs(x))))); }
 
-/* 1 / (1 + exp(-x)), 2 ULP. exp of -|x| only, so that small results keep their bits; rest is what 1 + e has lost. */
+/* 1 / (1 + exp(-x)), 2 ULP. exp of -|x| only, so that small results keep their bits; more is what 1 + e has gained. */
 V16_FN v16 v16_sigmoid(v16 x) {
-    const v16 one = v16_set1(1.0f), e = v16_exp(v16_neg(v16_abs(x)));
-    const v16 d = v16_add(one, e), rest = v16_add(v16_sub(one, d), e);
+    const v16 one = v16_set1(1.0f), e = v16_exp_falling(v16_neg(v16_abs(x)));
+    const v16 d = v16_add(one, e), more = v16_sub(v16_sub(d, one), e);
     const v16 y = v16_div(v16_select(v16_lt(x, v16_zero()), e, one), d);
-    return v16_fma(v16_neg(y), rest, y);
+    return v16_fma(y, more, y);
 }
 
 /* tanh(x), 2 ULP. |x| < 0.5625: x + x^3 q(x^2), poly 2^-29; else 1 - 2 / (exp(2 |x|) + 1). */

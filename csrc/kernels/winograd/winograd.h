@@ -8,13 +8,14 @@
  *   weights  once, in double, rounded once:  U[xi = i T + j][c][n], each U[xi] packed as a B of the GEMM (pack.c)
  *   input    V[xi][tile][c] of the patch whose cell (0, 0) lies at x: columns are transformed first, then rows
  *   (GEMM)   M[xi][tile][n] = V[xi] U[xi], one accumulator in ascending c
- *   output   y = min(max((A' M A + bias) + r, lo), hi): columns first, then rows
+ *   output   y = end((A' M A + bias) + r): columns first, then rows; end is the epilogue of act.h; y is written once, with its final value
  *
  * input and output work on one tile, vector over channels. Strides in elements, nothing aligned; y may be r. Cells of the patch outside
  * [top, bottom) x [left, right) are zero and not read; outputs beyond rows x columns are not written. */
 #pragma once
 
 #include "../../common/cpu.h"
+#include "../eltwise/act.h"
 
 typedef struct {
     const float *x;
@@ -32,7 +33,7 @@ typedef struct {
     const float *bias, *r; /* NULL: none */
     float *y;
     int64_t y_row, y_pixel, r_row, r_pixel;
-    float lo, hi;
+    asymo_epilogue end;
 } asymo_winograd_tile;
 
 ASYMO_DECLARE(void, asymo_winograd_input, (int64_t tile, const asymo_winograd_patch *patch));

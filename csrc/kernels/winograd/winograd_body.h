@@ -77,17 +77,26 @@ V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t
         UNROLL for (int i = 0; i < tile; i++) half[i][j] = y[i];
     }
     const v16 bias = out->bias == NULL ? v16_zero() : v16_load_most(out->bias + c, n);
-    const v16 lo = v16_set1(out->lo), hi = v16_set1(out->hi);
+    const v16 lo = v16_set1(out->end.lo), hi = v16_set1(out->end.hi);
+    float staged[16 * 16] __attribute__((aligned(64))); /* [tile][tile][16], where the clip is not the end */
     for (int64_t i = 0; i < out->rows; i++) {
         v16 y[4];
         output_line(tile, half[i], y);
         UNROLL for (int j = 0; j < tile; j++) {
-            if (j >= out->columns) break;
             v16 acc = v16_add(y[j], bias);
-            if (out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));
-            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
+            const int is_inside = j < out->columns;
+            if (is_inside && out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));
+            if (out->end.apply != NULL)
+                v16_store(staged + 16 * (i * tile + j), acc);
+            else if (is_inside)
+                v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
         }
     }
+    if (out->end.apply == NULL) return;
+    asymo_epilogue_apply(&out->end, staged, out->rows * tile, n, 16, c);
+    for (int64_t i = 0; i < out->rows; i++)
+        for (int64_t j = 0; j < out->columns; j++)
+            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_load(staged + 16 * (i * tile + j)), n);
 }
 
 V16_FN void output(const int tile, const asymo_winograd_tile *out) {

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 ALIGNMENT = 64
 """Bytes: a cache line, and one AVX-512 register."""
+
+
+AHEAD_NS = 150_000.0
+"""How far the others may get ahead of a late worker before its memory is written again (asymo/plan/horizon.py). Most of what interrupts
+a worker is over by then. Arenas grow by 20 to 50 % (docs/plan.md)."""
 
 
 @dataclass(slots=True)
@@ -15,6 +23,13 @@ class Lifetime:
     nbytes: int
     first: int
     last: int
+
+
+def lengthen(lifetimes: Sequence[Lifetime], step_ns: Sequence[float], ahead_ns: float = AHEAD_NS) -> list[Lifetime]:
+    """The lifetimes, each kept until the step that ends `ahead_ns` of predicted time after its last use; until the last step at most."""
+    ends = list(accumulate(step_ns))
+    final = len(ends) - 1
+    return [replace(life, last=max(life.last, min(bisect_left(ends, ends[life.last] + ahead_ns), final))) for life in lifetimes]
 
 
 def place(lifetimes: list[Lifetime]) -> tuple[int, list[int]]:

@@ -15,7 +15,8 @@ import numpy as np
 
 from asymo.cost.speeds import Machine
 from asymo.graph.ir import Graph, Node, Value
-from asymo.plan.arena import Lifetime, place
+from asymo.plan.arena import Lifetime, lengthen, place
+from asymo.plan.horizon import Access, Region, horizons, targets
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Sharing, Step
 from asymo.plan.share import Sharer, spin_ns
 from asymo.plan.tiles import Fitter
@@ -243,7 +244,11 @@ class Lowering:
                     arena[tensor.buffer].last = index
                 else:
                     arena[tensor.buffer] = Lifetime(tensor.buffer.nbytes, index, index)
-        arena_bytes, offsets = place(list(arena.values()))
+        decisions = self._decide()
+        lives = list(arena.values())
+        if self.machine.cores > 1:
+            lives = lengthen(lives, [ns for _, ns in decisions])
+        arena_bytes, offsets = place(lives)
         where = dict(zip(arena, offsets, strict=True))
         first_input = 1 + len(constants)
         first_output = first_input + len(self.graph.inputs)
@@ -260,11 +265,20 @@ class Lowering:
                 return Ref(slots[buffer], tensor.offset_bytes)
             return Ref(ARENA, where[buffer] + tensor.offset_bytes)
 
-        decisions = self._decide()
+        def region(tensor: Tensor) -> Region:
+            buffer = tensor.buffer
+            begin = where.get(buffer, 0)
+            return Region(first_output + outputs[buffer] if buffer in outputs else ARENA, begin, begin + buffer.nbytes)
+
+        def access(draft: _Draft) -> Access:
+            written = targets(draft.kind, draft.args, len(draft.operands))
+            made = [(i in written, region(t)) for i, t in enumerate(draft.operands) if t is not None and t.buffer.is_writable]
+            return Access(tuple(r for is_target, r in made if not is_target), tuple(r for is_target, r in made if is_target))
+
         steps = tuple(
             Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,
-                 sharing, ns)
-            for d, (sharing, ns) in zip(self._drafts, decisions, strict=True)
+                 sharing, ns, horizon)
+            for d, (sharing, ns), horizon in zip(self._drafts, decisions, horizons([access(d) for d in self._drafts]), strict=True)
         )  # fmt: skip
         return Plan(
             steps=steps,

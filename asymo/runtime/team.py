@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from asymo import _core, knobs
-from asymo.cost import speeds
-from asymo.cost.speeds import Machine
+from asymo.cost import calibrate
+from asymo.cost.speeds import Machine, from_topology
 from asymo.device import topology
 from asymo.device.topology import Topology, format_cpu_list
 from asymo.errors import InvalidArgumentError
@@ -105,8 +105,11 @@ def wish(cores: str | Sequence[int] | None, threads: int) -> Wish:
 
 
 def _speeds(machine: Topology) -> Machine:
+    """The kept calibration. Without one: equal cores need none, unequal ones are measured for a second; recorded machines cannot be."""
+    if knobs.ROOT.get() == "/":
+        return calibrate.machine(machine, quick=len(machine.types) > 1)
     mr, nr, _ = _core.gemm_geometry()
-    return speeds.from_topology(machine, _core.isa_name(), (mr, nr))
+    return from_topology(machine, _core.isa_name(), (mr, nr))
 
 
 def _slowdown() -> tuple[float, ...]:

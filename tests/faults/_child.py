@@ -51,6 +51,7 @@ def tell(**what):
 def run(script: str, root: Path | None = None, cpus: set[int] | None = None, **knobs: str) -> dict[str, Any]:
     """What the script told with `tell`. root: the machine that the sessions see. cpus: the mask it starts with."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("ASYMO_")} | knobs
+    env["XDG_CACHE_HOME"] = "/proc"  # no calibration is kept there, nor can one be
     if root is not None:
         env["ASYMO_ROOT"] = str(root)
     result = subprocess.run(

@@ -23,8 +23,6 @@ from benchmarks.asymmetry.slow import CACHE, Probe
 T = TypeVar("T")
 
 CONVERTED = CACHE.parent / "peers"
-UNTIMED = 4
-"""Runs at the beginning of every batch: caches fill, and whoever learns how fast the cores are has learnt it."""
 WAIT_S = 20.0
 """How long two full cores are waited for."""
 
@@ -69,11 +67,16 @@ class Field:
         self._folder.cleanup()
 
 
-def batch_ms(contestant: Contestant, seconds: float, least: int = 5) -> float:
-    """Median of a batch of about this long, and of at least so many runs."""
+def batch_ms(contestant: Contestant, seconds: float) -> float:
+    """Median of a batch of about this long, and of at least 3 runs.
+
+    Some runs before it are not timed: caches fill, and whoever learns how fast the cores are has learnt it."""
     known = contestant.ns[-3:] or contestant.ask(3)
-    runs = max(least, int(seconds * 1e9 / median(known))) if known else least
-    samples = contestant.ask(UNTIMED + runs)[UNTIMED:]
+    if not known:
+        return float("nan")
+    runs = max(3, int(seconds * 1e9 / median(known)))
+    untimed = min(2 + runs // 4, 20)
+    samples = contestant.ask(untimed + runs)[untimed:]
     return median(samples) / 1e6 if samples else float("nan")
 
 

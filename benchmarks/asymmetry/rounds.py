@@ -87,7 +87,9 @@ class Gate:
 
     def __init__(self, probe: Probe, patience_s: float = 0.0) -> None:
         self.probe = probe
-        self.visits = self.rejected = self.near = 0
+        self.visits = self.rejected = 0
+        self.is_near = False
+        """The cores shared a cache during the last visit."""
         self._patience_s = patience_s
 
     def _wait(self) -> bool:
@@ -99,6 +101,7 @@ class Gate:
             if self.probe.is_good(placement) and (placement.is_near or waited >= self._patience_s):
                 if not placement.is_near:
                     self._patience_s = max(0.0, self._patience_s - waited)
+                self.is_near = placement.is_near
                 return True
             time.sleep(0.05)
         return False
@@ -112,7 +115,7 @@ class Gate:
             result = measure()
             after = self.probe.placement()
             if self.probe.is_good(after):
-                self.near += after.is_near
+                self.is_near &= after.is_near
                 return result
             self.rejected += 1
         return None
@@ -129,6 +132,6 @@ def heading(what: str, gate: Gate) -> str:
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return (
         f"{what}\n\n{date.today()}, {cpu}, Linux {platform.release()}, {_core.isa_name()}, FMA peak {gate.probe.best:.0f} GFLOP/s a core. "
-        f"Of {gate.visits} visits {gate.rejected} were rejected (not two full cores), {gate.near} saw cores that share a cache.\n\n"
+        f"Of {gate.visits} visits {gate.rejected} were rejected: not two full cores.\n\n"
         f"    python -m benchmarks.asymmetry {' '.join(sys.argv[1:])}\n"
     )

@@ -25,6 +25,7 @@ from asymo.plan.plan import Plan
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.profile import Profile
 from asymo.runtime.stage import Env, Stage, Tools, bind
+from asymo.runtime.stats import SessionStats
 from asymo.runtime.team import Team, wish
 
 log = logging.getLogger("asymo")
@@ -158,7 +159,15 @@ class InferenceSession:
     @property
     def placement(self) -> list[int]:
         """The CPU of each worker, -1 where it is not pinned."""
-        return self._tools.pool.placement()
+        return self._team.pool.placement()
+
+    def stats(self) -> SessionStats:
+        """What each worker has done: where it is pinned, its core type, times, chunks, steals. Prints as a table. Costs runs nothing."""
+        return self._team.stats()
+
+    def reset_stats(self) -> None:
+        """Sets the counters of `stats` to 0, for every session on the same cores. Waits for a run that is under way."""
+        self._team.pool.reset_stats()
 
     def plans(self) -> list[Plan]:
         """The plans made so far, one for each native segment, most recent shapes last."""

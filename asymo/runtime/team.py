@@ -13,6 +13,7 @@ from asymo.device.topology import Topology, format_cpu_list
 from asymo.errors import InvalidArgumentError
 from asymo.runtime import pools
 from asymo.runtime.crew import Wish, emulate, muster
+from asymo.runtime.stats import SessionStats, WorkerReport
 from asymo.runtime.watch import Watch
 
 log = logging.getLogger("asymo")
@@ -26,7 +27,8 @@ UNKNOWN = "check the cores' types with `asymo-bench topology`; cores= and `asymo
 class Team:
     """The crew of a wish and its pool.
 
-    crew, pool: as they are now. Before each run: `if monotonic() >= team.due and team.changed(): plan anew`. spin_ns: as for Pool.
+    crew, pool: as they are now. replans: how often they have been replaced. Before each run: `if monotonic() >= team.due and
+    team.changed(): plan anew`. spin_ns: as for Pool.
     """
 
     def __init__(self, wish: Wish, spin_ns: int | None = None) -> None:
@@ -35,6 +37,7 @@ class Team:
         self._watch = Watch(self._root)
         self.due = self._watch.due
         self._is_warned = False
+        self.replans = 0
         self._must_fit = False
         found = self._muster()
         self._must_fit = self.crew.cpus[0] >= 0  # as many workers as CPUs at most, then also later
@@ -55,6 +58,7 @@ class Team:
         if self.crew == before and not moved and not is_forked:
             return False
         self._start(self.pool)
+        self.replans += 1
         what = news or (f"the system moved workers off CPUs {format_cpu_list(moved)}" if moved else "the process forked")
         now = f"{what}: planned anew for {self}"
         if len(self.crew.workers) < len(before.workers):
@@ -71,6 +75,26 @@ class Team:
         """This is a child process: it has none of the workers."""
         self._watch.forked()
         self.due = 0.0
+
+    def stats(self) -> SessionStats:
+        """What each worker has done."""
+        counted = self.pool.stats()
+        units = sum(c.units for c in counted) or 1
+        reports = [
+            WorkerReport(
+                cpu=cpu,
+                wanted=wanted,
+                type=type,
+                core=design,
+                utilisation=c.busy_ns / ((c.busy_ns + c.wait_ns) or 1),
+                share=c.units / units,
+                **c._asdict(),
+            )
+            for cpu, wanted, type, design, c in zip(
+                self.pool.placement(), self.crew.cpus, self.crew.type_names, self.crew.designs, counted, strict=True
+            )
+        ]
+        return SessionStats(tuple(reports), self.replans, self.crew.machine.basis)
 
     def __str__(self) -> str:
         cpus = [cpu for cpu in self._placed if cpu >= 0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asymo import _core
@@ -33,6 +33,7 @@ def made_up(here: topology.Topology) -> speeds.Machine:
 # ---- the fit
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.0, 5.0), min_size=4, max_size=4).filter(lambda true: max(true) > 0.1), st.integers(0, 99))
 def test_the_fit_finds_what_made_the_times(true: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ Every probe (asymo/cost/probes.py) runs three times in a row, each time with its
 
     cold  memory the size of the last-level cache has been read since: the weights come from memory
     warm  memory the size of L2 has been read since: the weights come from the last-level cache
-    hot   at once: the weights are where they fit
+    hot   again at once: the weights are where they fit
 
 All probes take turns, so that a slow moment of the machine spoils one sample of each. The estimate is a low quantile of the samples; the
 spread is theirs. `fit.rates` turns the times of a kernel class into seconds per feature.
@@ -44,12 +44,18 @@ SECONDS, QUICK_SECONDS = 16.0, 1.0
 SPREAD = 0.03
 """Rounds go on until the samples of the typical probe of every class spread no more than this, or the time is up."""
 
+UNKNOWN_SPREAD = 0.1
+"""Reported at least, where there was no time for MIN_ROUNDS."""
+
 MIN_ROUNDS, MAX_ROUNDS, QUANTILE = 5, 60, 0.25
 CALM = 0.5
-"""Reach of misses(): a last-level cache counts as half the size at which its streams have slowed down half-way to memory's speed."""
+"""A last-level cache counts as this part of the size at which streams have slowed down half-way to memory's speed: models also write."""
 
 EVICT_LIMIT = 48 << 20
 """Bytes read to empty the last-level cache, at most."""
+
+GROUP_BYTES = 12 << 20
+"""Weights of the probes that share an emptying of the last-level cache."""
 
 STREAMS_MB = (1, 2, 4, 8, 16, 32, 64)
 
@@ -153,37 +159,39 @@ class Sample:
     seconds: list[float]
 
 
-class _Run:
-    """A probe's program: cold, warm and hot."""
+class _Group:
+    """A program of some probes: the last-level cache is emptied, all run cold; then each runs warm and hot."""
 
-    def __init__(self, probe: Probe, rig: _Rig) -> None:
+    def __init__(self, group: Sequence[Probe], rig: _Rig) -> None:
         self.samples: list[Sample] = []
-        self._rig = rig
+        self._pool = rig.pool
         self._at: list[int] = []
-        arrays: list[np.ndarray] = [o for o in probe.operands if isinstance(o, np.ndarray)]
-        self._program = _core.Program(12)
+        arrays = [o for probe in group for o in probe.operands if isinstance(o, np.ndarray)]
+        program = self._program = _core.Program(13 * len(group) + 1)
         self._slots = _core.Slots(rig.FIXED + len(arrays))
         for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, *arrays)):
             self._slots[slot] = array
-        refs = self._refs(probe, rig)
-        for evict, kept in (("far", rig.far_bytes), ("near", rig.near_bytes), ("", 0)):
-            if evict:
-                rig.add_eviction(self._program, kept)
-            floats = probe.operands[probe.fed]
-            assert isinstance(floats, int)
-            self._program.add("fill", {"size_bytes": 4, "count": floats, "unit_size": 4096}, [(rig.WEIGHTS, 0), (rig.FED, 0)])
-            self._at.append(self._program.add(probe.kind, probe.args, refs))
-            name, counts = steps.vector(probe.kind, probe.args, rig.place(kept))
-            self.samples.append(Sample(name, counts, []))
-        self._times = np.zeros((len(self._program), rig.pool.workers, 2), np.int64)
+        refs, weights, slot = [], 0, rig.FIXED
+        for probe in group:
+            found, weights, slot = self._refs(probe, rig, weights, slot)
+            refs.append(found)
+        rig.add_eviction(program, rig.far_bytes)
+        for probe, where in zip(group, refs, strict=True):
+            self._add(probe, where, rig, rig.far_bytes)
+        for probe, where in zip(group, refs, strict=True):
+            self._add(probe, where, rig, None)
+            self._add(probe, where, rig, 0)
+            rig.add_eviction(program, rig.near_bytes)
+            self._add(probe, where, rig, rig.near_bytes)
+        self._times = np.zeros((len(program), rig.pool.workers, 2), np.int64)
 
     @staticmethod
-    def _refs(probe: Probe, rig: _Rig) -> list[tuple[int, int]]:
+    def _refs(probe: Probe, rig: _Rig, weights: int, slot: int) -> tuple[list[tuple[int, int]], int, int]:
+        """(operands of the probe, where the next one's weights begin, its first slot): weights of a group lie one after the other."""
         numbers = [i for i, o in enumerate(probe.operands) if isinstance(o, int)]
         written = {numbers[-1], 7 if probe.kind == "rnn" else numbers[-1]}
         refs = []
-        place = {rig.WEIGHTS: 0, rig.OUT: rig.STAGGER}
-        slot = rig.FIXED
+        place = {rig.WEIGHTS: weights, rig.OUT: rig.STAGGER}
         for i, operand in enumerate(probe.operands):
             if operand is None:
                 refs.append((-1, 0))
@@ -196,10 +204,24 @@ class _Run:
                 region = rig.OUT if i in written else rig.WEIGHTS
                 refs.append((region, place[region]))
                 place[region] += features.round_up(4 * operand, 64) + 64
-        return refs
+        return refs, place[rig.WEIGHTS], slot
+
+    def _add(self, probe: Probe, refs: list[tuple[int, int]], rig: _Rig, run_bytes: int | None) -> None:
+        """The probe, its input just written, and its output's memory just used unless it is large and the run cold (features.write).
+        run_bytes None: not timed."""
+        regions = {rig.FED: _fed(probe)}
+        out = max(o for i, o in enumerate(probe.operands) if isinstance(o, int) and i != probe.fed)
+        if run_bytes != rig.far_bytes or 4 * out < rig.near_bytes // 2:
+            regions = {rig.OUT: min(out + rig.STAGGER // 4, len(rig.out)), **regions}
+        for region, floats in regions.items():
+            self._program.add("fill", {"size_bytes": 4, "count": floats, "unit_size": 4096}, [(rig.WEIGHTS, 0), (region, 0)])
+        index = self._program.add(probe.kind, probe.args, refs)
+        if run_bytes is not None:
+            self._at.append(index)
+            self.samples.append(Sample(*steps.vector(probe.kind, probe.args, rig.place(run_bytes)), []))
 
     def once(self) -> None:
-        self._program.run(self._rig.pool, self._slots, times_ns=self._times)
+        self._program.run(self._pool, self._slots, times_ns=self._times)
         for sample, index in zip(self.samples, self._at, strict=True):
             rows = self._times[index]
             ran = rows[:, 1] > 0
@@ -214,7 +236,7 @@ class _Rig:
     """So that what is read and what is written are not a multiple of a page apart, as they seldom are in a model."""
     ROW = 4096
 
-    def __init__(self, cpus: Sequence[int], speeds_of: TypeSpeeds, geometry: tuple[int, int], largest: dict[str, int]) -> None:
+    def __init__(self, cpus: Sequence[int], speeds_of: TypeSpeeds, geometry: tuple[int, int], found: Sequence[Probe]) -> None:
         self.pool = _core.Pool(list(cpus), spin_ns=1_000_000)
         n = len(cpus)
         l2 = speeds_of.l2_bytes * features.ceil_div(n, speeds_of.l2_sharers)
@@ -223,10 +245,10 @@ class _Rig:
         self._speeds, self._geometry = speeds_of, geometry
         rng = np.random.default_rng(0)
         block = rng.standard_normal(1 << 16, np.float32)
-        self.fed = _core.aligned_floats(largest["fed"] + 1024)
-        self.weights = np.resize(block, largest["weights"] + 4096)
-        self.out = _core.aligned_floats(largest["out"] + 4096)
-        self.evicted = np.zeros(max(self.far_bytes, self.near_bytes) // 4, np.float32)
+        self.fed = _core.aligned_floats(max(map(_fed, found)))
+        self.weights = np.resize(block, max(GROUP_BYTES // 4, max(map(_weights_of, found))) + 4096)
+        self.out = _core.aligned_floats(max(map(_weights_of, found)) + 4096)
+        self.evicted = np.ones(max(self.far_bytes, self.near_bytes) // 4, np.float32)  # zeros would all be one page
         self.sink = np.zeros(len(self.evicted) // self.ROW + 1, np.float32)
         self.fed.fill(0.5)
         self.out.fill(0.5)
@@ -274,16 +296,30 @@ def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
     return found
 
 
-def _largest(found: Sequence[Probe]) -> dict[str, int]:
-    """Floats of the regions that hold every probe."""
-    sizes = {"fed": 0, "weights": 0, "out": 0}
+def _fed(probe: Probe) -> int:
+    """Floats of a probe's fed operand."""
+    floats = probe.operands[probe.fed]
+    assert isinstance(floats, int)
+    return floats
+
+
+def _weights_of(probe: Probe) -> int:
+    """Floats of a probe's operands but the fed one, rounded up."""
+    return sum(o + 64 for i, o in enumerate(probe.operands) if isinstance(o, int) and i != probe.fed)
+
+
+def _grouped(found: Sequence[Probe]) -> list[list[Probe]]:
+    """The probes in groups of at most GROUP_BYTES of weights."""
+    groups: list[list[Probe]] = []
+    room = 0
     for probe in found:
-        numbers = [(i, o) for i, o in enumerate(probe.operands) if isinstance(o, int)]
-        total = sum(o + 64 for _, o in numbers)
-        sizes["fed"] = max(sizes["fed"], dict(numbers)[probe.fed])
-        sizes["weights"] = max(sizes["weights"], total - dict(numbers)[probe.fed])
-        sizes["out"] = max(sizes["out"], total)
-    return sizes
+        size = 4 * _weights_of(probe)
+        if size > room:
+            groups.append([])
+            room = GROUP_BYTES
+        groups[-1].append(probe)
+        room -= size
+    return groups
 
 
 def measure(topology: Topology, quick: bool = False, seconds: float = 0.0, progress: Progress | None = None) -> Machine:
@@ -343,32 +379,37 @@ def _rates(
     """(kernel class -> seconds per feature, spread) with these cores at work together."""
     deadline = time.perf_counter() + seconds
     began = time.perf_counter()
-    rig = _Rig(cpus, known, geometry, _largest(found))
-    runs = [_Run(probe, rig) for probe in found]
+    rig = _Rig(cpus, known, geometry, found)
+    groups = [_Group(group, rig) for group in _grouped(found)]
+    samples = [s for group in groups for s in group.samples]
+    for group in groups:
+        group.once()
+    for sample in samples:
+        sample.seconds.clear()
     spread = 1.0
-    for run in runs:
-        run.once()
-        for sample in run.samples:
-            sample.seconds.clear()
     for count in range(1, MAX_ROUNDS + 1):
-        for i, run in enumerate(runs):
-            run.once()
-            if i % 16 == 0:
-                tell(min((time.perf_counter() - began) / seconds, 1.0))
+        for i, group in enumerate(groups):
+            group.once()
+            now = time.perf_counter()
+            tell(max((now - began) / seconds, (count - 1 + (i + 1) / len(groups)) / MAX_ROUNDS))
+            if now > deadline and count > 1:
+                break
         late = time.perf_counter() > deadline
         if count >= MIN_ROUNDS or late:
-            spread = max(_spread([s for run in runs for s in run.samples if s.name == name]) for name in features.CLASSES)
+            spread = max(_spread([s for s in samples if s.name == name]) for name in features.CLASSES)
             if late or spread <= SPREAD:
                 break
     rig.close()
-    samples = [s for run in runs for s in run.samples]
     return _fit(samples, known), spread
 
 
 def _spread(samples: Sequence[Sample]) -> float:
-    """Half the distance between the quartiles over the median, of the typical sample."""
+    """Half the distance between the quartiles over the median, of the typical sample; all there is with fewer than MIN_ROUNDS of it."""
+    if not samples:
+        return 0.0
     quartiles = [np.quantile(s.seconds, (0.25, 0.5, 0.75)) for s in samples]
-    return float(np.median([(high - low) / 2 / middle for low, middle, high in quartiles])) if quartiles else 0.0
+    spread = float(np.median([(high - low) / 2 / middle for low, middle, high in quartiles]))
+    return spread if len(samples[0].seconds) >= MIN_ROUNDS else max(spread, UNKNOWN_SPREAD)
 
 
 def _fit(samples: Sequence[Sample], known: TypeSpeeds) -> dict[str, tuple[float, ...]]:

@@ -7,7 +7,7 @@ has, CYCLES what one costs on a core that nobody has measured. Everything follow
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import prod
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 Args = Mapping[str, Any]
@@ -27,9 +27,10 @@ CYCLES: dict[str, float] = {
     "item": 4.0,  # elements handled one by one
     "unit": 60.0,  # units begun
     "near": 0.02,  # bytes from L2
-    "alias": 0.1,  # multiply-adds on rows half of ALIAS apart, over the peak
+    "alias": 0.1,  # multiply-adds on rows half of ALIAS apart, or loads of pixels that fall into few sets of L1, over the peak
     "copied": 0.3,  # elements of rows that are copied because they alias
     "pass": 10.0,  # groups of pixels of a depthwise convolution begun and ended
+    "spill": 0.05,  # Winograd: bytes of transformed tiles that are written and read again and do not fit in half of L2
     "far": 0.1,  # bytes from beyond L2, one after the other
     "rows": 0.1,  # bytes from beyond L2, from many rows at a time
     "memory": 0.3,  # bytes from memory
@@ -37,7 +38,7 @@ CYCLES: dict[str, float] = {
 """Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
 
 GEMM = ("macs", "stall", "tile", "output", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
-WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "far", "rows", "memory")
+WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "spill", "far", "rows", "memory")
 MOVE = ("lane", "item", "span", "unit", "far", "memory")
 CLASSES: dict[str, tuple[str, ...]] = {
     "gemm": GEMM,
@@ -45,7 +46,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "conv": GEMM,
     "winograd2": WINOGRAD,
     "winograd4": WINOGRAD,
-    "dwconv": ("tap", "lane", "stall", "pass", "output", "span", "act", "unit", "far", "rows", "memory"),
+    "dwconv": ("tap", "lane", "stall", "alias", "pass", "output", "span", "act", "unit", "far", "rows", "memory"),
     "pool": ("lane", "span", "unit", "far", "memory"),
     "eltwise": ("lane", "span", "unit", "far", "memory"),
     "typed": ("item", "unit", "far", "memory"),
@@ -61,8 +62,12 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Kernel class -> its features."""
 
-ACT_WEIGHT = {0: 0, 1: 0, 2: 1, 3: 1, 4: 4, 5: 4, 6: 4, 7: 1, 8: 1, 9: 8, 10: 6, 11: 4, 12: 4, 13: 2, 14: 6, 15: 1, 16: 1}
-"""asymo_act -> how much more than a plain pass over the elements; 0: fused."""
+ACT_WEIGHT = {
+    0: 0.0, 1: 0.0, 2: 2.0, 3: 2.0, 4: 5.0, 5: 5.4, 6: 5.4, 7: 2.0, 8: 1.5, 9: 7.0, 10: 6.5, 11: 4.0, 12: 5.4, 13: 2.2, 14: 8.0, 15: 2.0,
+    16: 1.5,
+}  # fmt: skip
+"""asymo_act -> what a pass of it over the outputs costs, relative to one another (tenths of ns an element on a Zen 4 at about 3.4 GHz);
+0: fused into the kernel."""
 
 STRIP = 256
 """ASYMO_GEMM_STRIP: rows whose pointers are set at a time."""
@@ -70,8 +75,14 @@ STRIP = 256
 ACCUMULATORS = 8
 """Vectors of results a core keeps in flight: latency x pipes of a multiply-add."""
 
+WIDE: dict[int, dict[int, int]] = {32: {1: 4, 2: 4, 3: 2}, 16: {1: 4, 2: 2}}
+"""nr -> rows -> panels that the kernel takes at a time (csrc/kernels/gemm/f32_avx512.c, f32_avx2.c); else one."""
+
 ALIAS, ALIAS_WAYS, COPIED = 1024, 4, 1 << 16
 """Elements between rows that alias in L1, rows from which on they are copied, elements of a copy (csrc/exec/gemm_block.h)."""
+
+PAGE, L1_WAYS = 4096, 8
+"""Bytes apart that fall into one set of L1, and how many lines a set holds (x86; most Arm cores have 4 and hash nothing either)."""
 
 FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 16
 
@@ -143,25 +154,39 @@ def phases(kind: str, args: Args) -> int:
     return int(max(args["seq"], 1)) * (2 if args["cell"] == 2 and not args["linear_before_reset"] else 1)
 
 
-def misses(size: float, cache: int) -> float:
-    """Which part of something of this size is no longer in a cache when it is read again: from none at half the cache to all at twice."""
+def misses(size: float, cache: int, full: float = 2.0) -> float:
+    """Which part of something of this size is no longer in a cache when it is read again: none up to half the cache, all from `full`
+    times the cache on."""
     if not cache or size <= cache / 2:
         return 0.0
-    return min(1.0, (size - cache / 2) / (1.5 * cache))
+    return min(1.0, (size / cache - 0.5) / (full - 0.5))
 
 
-def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0) -> None:
-    """Adds `size` bytes, read one after the other, that were last touched `reuse` bytes ago. shared: the part that another core has."""
-    beyond, memory = max(misses(reuse, at.l2), shared), misses(reuse, at.l3 or at.l2)
-    counts["far"] = counts.get("far", 0.0) + size * max(beyond - memory, 0.0)
+def beyond(at: Place, reuse: float, shared: float) -> tuple[float, float]:
+    """The parts that come from beyond L2 and from memory of what was last touched `reuse` bytes ago. shared: the part that another core
+    has. A last-level cache serves other cores and programs too: it is full when it is full."""
+    memory = misses(reuse, at.l3, 1.0) if at.l3 else misses(reuse, at.l2)
+    return max(misses(reuse, at.l2), shared, memory) - memory, memory
+
+
+def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0, level: str = "far") -> None:
+    """Adds `size` bytes, read one after the other (level "far") or in many rows at a time ("rows"), that were last touched `reuse` bytes
+    ago."""
+    near, memory = beyond(at, reuse, shared)
+    counts[level] = counts.get(level, 0.0) + size * near
     counts["memory"] = counts.get("memory", 0.0) + size * memory
 
 
 def scatter(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0) -> None:
-    """The same for bytes read in many rows at a time."""
-    beyond, memory = max(misses(reuse, at.l2), shared), misses(reuse, at.l3 or at.l2)
-    counts["rows"] = counts.get("rows", 0.0) + size * max(beyond - memory, 0.0)
-    counts["memory"] = counts.get("memory", 0.0) + size * memory
+    """`stream` of bytes in many rows at a time."""
+    stream(counts, at, size, reuse, shared, "rows")
+
+
+def write(counts: Counts, at: Place, size: float, others: float, level: str = "rows") -> None:
+    """Adds `size` bytes of output beside `others` of operands. Small outputs reuse memory that a step shortly before has used; large ones
+    come upon memory that nobody has touched since the last run."""
+    own = max(at.run_bytes, size + others)
+    stream(counts, at, size, size + others + (own - size - others) * misses(size, at.l2), (at.busy - 1) / at.busy, level)
 
 
 # ---- GEMM and convolution
@@ -206,7 +231,10 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
             rests[rows] = rests.get(rows, 0) + times
     whole = unit_m // mr * (blocks_m - 1) + last_m // mr
     tiles = whole + sum(rests.values())
-    stall = k * panels * lanes * (sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr))
+    narrow = panels
+    if m < mr:  # a single tile: few rows take several panels at a time
+        narrow = blocks_n * (ceil_div(n, nr) // blocks_n % WIDE.get(nr, {}).get(m, 1)) if m in WIDE.get(nr, {}) else panels
+    stall = k * narrow * lanes * (sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr))
     alias = step > 0 and step % ALIAS == 0
     limit = STRIP // mr * mr
     if alias:
@@ -235,6 +263,7 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     stream(counts, at, (strips - 1) * entries * b_bytes, (b_bytes if n_fastest else block_bytes) + strip_bytes)
     scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
+    write(counts, at, outputs, inputs + weights)
     if not n_fastest:
         scatter(counts, at, (blocks_n - 1) * inputs, inputs + block_bytes)
     scatter(counts, at, (panels - (1 if n_fastest else blocks_n)) * inputs, strip_bytes + 4 * k * nr)
@@ -268,10 +297,12 @@ def _winograd(args: Args, at: Place) -> Counts:
         "act": float(pixels * n * ACT_WEIGHT[args["act"]]),
         "unit": float(n_units),
         "near": float(register_tiles * panels * products * 4 * c * nr),
+        "spill": 2.0 * tiles * products * 4 * (c + n) * misses(v_bytes + m_bytes, at.l2, 1.0),
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     stream(counts, at, weights * (n_units - 1), weights + v_bytes + m_bytes)
-    scatter(counts, at, inputs + outputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
+    scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
+    write(counts, at, outputs, inputs + weights)
     return counts
 
 
@@ -318,11 +349,15 @@ def _dwconv(args: Args, at: Place) -> Counts:
         stall += times * t * max(0, ACCUMULATORS // 2 - p)
         passes += times
     lanes = batch * rows * vectors * LANES
+    apart = 4 * args["x_stride"][1]
+    lines = ((widest - 1) * ratio + kw) * args["kernel"][0]
+    conflicts = lines > L1_WAYS * PAGE // gcd(PAGE, apart)
     inputs, outputs = 4 * batch * prod(args["in"]) * channels, 4 * batch * height * width * channels
     counts: Counts = {
         "tap": float(taps * lanes),
         "lane": float(loads * lanes),
         "stall": float(stall * lanes),
+        "alias": float(loads * lanes) if conflicts else 0.0,
         "pass": float(passes * batch * height * vectors),
         "output": float(batch * height * width * vectors * LANES),
         "span": float(batch * height * blocks * (1 + len(border))),
@@ -330,7 +365,9 @@ def _dwconv(args: Args, at: Place) -> Counts:
         "unit": float(batch * ceil_div(height, unit_rows) * blocks),
     }
     stream(counts, at, 4 * args["kernel"][0] * kw * channels, at.run_bytes)
-    (stream if blocks == 1 else scatter)(counts, at, inputs + outputs, inputs + outputs, (at.busy - 1) / at.busy)
+    level = "far" if blocks == 1 else "rows"
+    stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy, level)
+    write(counts, at, outputs, inputs, level)
     return counts
 
 
@@ -339,7 +376,8 @@ def _dwconv(args: Args, at: Place) -> Counts:
 
 def _dense(counts: Counts, at: Place, read: float, written: float) -> Counts:
     """Counts of a step that reads and writes so many bytes, each once."""
-    stream(counts, at, read + written, read + written, (at.busy - 1) / at.busy)
+    stream(counts, at, read, read + written, (at.busy - 1) / at.busy)
+    write(counts, at, written, read, "far")
     return counts
 
 

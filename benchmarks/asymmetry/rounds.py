@@ -23,6 +23,8 @@ from benchmarks.asymmetry.slow import CACHE, Probe
 T = TypeVar("T")
 
 CONVERTED = CACHE.parent / "peers"
+UNTIMED = 4
+"""Runs at the beginning of every batch: caches fill, and whoever learns how fast the cores are has learnt it."""
 WAIT_S = 20.0
 """How long two full cores are waited for."""
 
@@ -67,16 +69,11 @@ class Field:
         self._folder.cleanup()
 
 
-def batch_ms(contestant: Contestant, seconds: float) -> float:
-    """Median of a batch of about this long, and of at least 3 runs.
-
-    Some runs before it are not timed: caches fill, and whoever learns how fast the cores are has learnt it."""
+def batch_ms(contestant: Contestant, seconds: float, least: int = 5) -> float:
+    """Median of a batch of about this long, and of at least so many runs."""
     known = contestant.ns[-3:] or contestant.ask(3)
-    if not known:
-        return float("nan")
-    runs = max(3, int(seconds * 1e9 / median(known)))
-    untimed = min(2 + runs // 4, 20)
-    samples = contestant.ask(untimed + runs)[untimed:]
+    runs = max(least, int(seconds * 1e9 / median(known))) if known else least
+    samples = contestant.ask(UNTIMED + runs)[UNTIMED:]
     return median(samples) / 1e6 if samples else float("nan")
 
 
@@ -87,9 +84,7 @@ class Gate:
 
     def __init__(self, probe: Probe, patience_s: float = 0.0) -> None:
         self.probe = probe
-        self.visits = self.rejected = 0
-        self.is_near = False
-        """The cores shared a cache during the last visit."""
+        self.visits = self.rejected = self.near = 0
         self._patience_s = patience_s
 
     def _wait(self) -> bool:
@@ -101,7 +96,6 @@ class Gate:
             if self.probe.is_good(placement) and (placement.is_near or waited >= self._patience_s):
                 if not placement.is_near:
                     self._patience_s = max(0.0, self._patience_s - waited)
-                self.is_near = placement.is_near
                 return True
             time.sleep(0.05)
         return False
@@ -115,7 +109,7 @@ class Gate:
             result = measure()
             after = self.probe.placement()
             if self.probe.is_good(after):
-                self.is_near &= after.is_near
+                self.near += after.is_near
                 return result
             self.rejected += 1
         return None
@@ -132,6 +126,6 @@ def heading(what: str, gate: Gate) -> str:
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return (
         f"{what}\n\n{date.today()}, {cpu}, Linux {platform.release()}, {_core.isa_name()}, FMA peak {gate.probe.best:.0f} GFLOP/s a core. "
-        f"Of {gate.visits} visits {gate.rejected} were rejected: not two full cores.\n\n"
+        f"Of {gate.visits} visits {gate.rejected} were rejected (not two full cores), {gate.near} saw cores that share a cache.\n\n"
         f"    python -m benchmarks.asymmetry {' '.join(sys.argv[1:])}\n"
     )

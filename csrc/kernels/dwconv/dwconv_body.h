@@ -9,9 +9,10 @@ enum { WIDEST = 8 };
 enum { WIDEST = 4 };
 #endif
 
-/* n channels from c on, of `pixels` pixels from i on. Called with constants, so that the accumulators live in registers. taps is a
- * constant where the shape is common; then ratio is x_step / x_tap and neighbours share the columns they load. Else ratio is 0. */
-V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t ratio, int64_t i, int64_t c, int64_t n) {
+/* n channels from c on, of `pixels` pixels from i on, to y[p ld]. Called with constants, so that the accumulators live in registers. taps
+ * is a constant where the shape is common; then ratio is x_step / x_tap and neighbours share the columns they load. Else ratio is 0. */
+V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t ratio, int64_t i, int64_t c, int64_t n, float *y,
+                  int64_t ld) {
     const float *x = s->x + i * s->x_step + c, *w = s->w + c;
     const v16 start = s->bias == NULL ? v16_zero() : v16_load_n(s->bias + c, n);
     v16 acc[8];
@@ -24,27 +25,33 @@ V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t 
                 acc[p] = v16_fma(v16_load_most(column, n), weight, acc[p]);
             }
         }
-    if (s->r != NULL) _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
+    const v16 lo = v16_set1(s->end.lo), hi = v16_set1(s->end.hi);
+    _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
+        if (s->r != NULL) {
             const float *r = s->r + (i + p) * s->r_pixel + c;
             acc[p] = v16_add(acc[p], v16_load_most(r, n));
         }
-    if (s->end.apply != NULL) {
-        float staged[8 * 16] __attribute__((aligned(64)));
-        _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) v16_store(staged + 16 * p, acc[p]);
-        asymo_epilogue_apply(&s->end, staged, pixels, n, 16, c);
-        _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) acc[p] = v16_load(staged + 16 * p);
-    }
-    const v16 lo = v16_set1(s->end.lo), hi = v16_set1(s->end.hi);
-    _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
         const v16 bounded = v16_min(hi, v16_max(lo, acc[p]));
-        v16_store_most(s->y + (i + p) * s->y_pixel + c, bounded, n);
+        v16_store_most(y + p * ld, bounded, n);
     }
 }
 
+/* Straight to y, or some channels at a time to the stack and from there to y. */
 V16_FN void pass(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t ratio, int64_t i) {
-    int64_t c = 0;
-    for (; c + 16 <= s->channels; c += 16) block(s, pixels, taps, ratio, i, c, 16);
-    if (c < s->channels) block(s, pixels, taps, ratio, i, c, s->channels - c);
+    enum { STAGE = 1024 };
+    float stage[STAGE] __attribute__((aligned(64)));
+    const asymo_epilogue *end = &s->end;
+    const int64_t step = end->apply == NULL ? s->channels : STAGE / pixels;
+    for (int64_t first = 0; first < s->channels; first += step) {
+        const int64_t last = ASYMO_MIN(first + step, s->channels);
+        float *y = s->y + i * s->y_pixel + first, *to = end->apply == NULL ? y : stage;
+        const int64_t ld = end->apply == NULL ? s->y_pixel : last - first;
+        int64_t c = first;
+        for (; c + 16 <= last; c += 16) block(s, pixels, taps, ratio, i, c, 16, to + (c - first), ld);
+        if (c < last) block(s, pixels, taps, ratio, i, c, last - c, to + (c - first), ld);
+        if (end->apply != NULL)
+            end->apply(end->act, pixels, last - first, stage, ld, y, s->y_pixel, end->slope ? end->slope + first : NULL, end->p, end->q);
+    }
 }
 
 V16_FN void span_of(const asymo_dwconv_span *s, int64_t taps, int64_t ratio) {

@@ -78,31 +78,47 @@ V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t
     }
     const v16 bias = out->bias == NULL ? v16_zero() : v16_load_most(out->bias + c, n);
     const v16 lo = v16_set1(out->end.lo), hi = v16_set1(out->end.hi);
-    float staged[16 * 16] __attribute__((aligned(64))); /* [tile][tile][16], where the clip is not the end */
     for (int64_t i = 0; i < out->rows; i++) {
         v16 y[4];
         output_line(tile, half[i], y);
         UNROLL for (int j = 0; j < tile; j++) {
+            if (j >= out->columns) break;
             v16 acc = v16_add(y[j], bias);
-            const int is_inside = j < out->columns;
-            if (is_inside && out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));
-            if (out->end.apply != NULL)
-                v16_store(staged + 16 * (i * tile + j), acc);
-            else if (is_inside)
-                v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
+            if (out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));
+            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
         }
     }
-    if (out->end.apply == NULL) return;
-    asymo_epilogue_apply(&out->end, staged, out->rows * tile, n, 16, c);
-    for (int64_t i = 0; i < out->rows; i++)
-        for (int64_t j = 0; j < out->columns; j++)
-            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_load(staged + 16 * (i * tile + j)), n);
 }
 
-V16_FN void output(const int tile, const asymo_winograd_tile *out) {
+V16_FN void output_blocks(const int tile, const asymo_winograd_tile *out) {
     int64_t c = 0;
     for (; c + 16 <= out->channels; c += 16) output_block(tile, out, c, 16);
     if (c < out->channels) output_block(tile, out, c, out->channels - c);
+}
+
+/* Straight to y, or some channels at a time to the stack and from there to y. */
+V16_FN void output(const int tile, const asymo_winograd_tile *out) {
+    enum { STAGE = 1024 };
+    const asymo_epilogue *end = &out->end;
+    float stage[STAGE] __attribute__((aligned(64)));
+    const int64_t step = end->apply == NULL ? out->channels : STAGE / (tile * tile);
+    asymo_winograd_tile part = *out;
+    for (int64_t c = 0; c < out->channels; c += step) {
+        part.m = out->m + c;
+        part.channels = ASYMO_MIN(step, out->channels - c);
+        if (out->bias != NULL) part.bias = out->bias + c;
+        if (out->r != NULL) part.r = out->r + c;
+        if (end->apply != NULL) {
+            part.y = stage;
+            part.y_pixel = part.channels;
+            part.y_row = tile * part.y_pixel;
+        }
+        output_blocks(tile, &part);
+        if (end->apply == NULL) continue;
+        for (int64_t i = 0; i < out->rows; i++)
+            end->apply(end->act, out->columns, part.channels, stage + i * part.y_row, part.y_pixel, out->y + i * out->y_row + c, out->y_pixel,
+                       end->slope ? end->slope + c : NULL, end->p, end->q);
+    }
 }
 
 void ASYMO_NAME(asymo_winograd_input)(int64_t tile, const asymo_winograd_patch *patch) {

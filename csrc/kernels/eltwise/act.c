@@ -21,3 +21,15 @@ asymo_epilogue asymo_epilogue_of(int64_t act, const float *slope, float p, float
     e.q = q;
     return e;
 }
+
+/* In runs of rows that lie a constant distance apart. */
+void asymo_epilogue_rows(const asymo_epilogue *e, const float *tile, int64_t ld, float *const *c, int64_t column, int64_t rows,
+                         int64_t cols) {
+    for (int64_t i = 0; i < rows;) {
+        const int64_t ldc = i + 1 < rows ? c[i + 1] - c[i] : 0;
+        int64_t end = i + 1;
+        while (end < rows && c[end] - c[end - 1] == ldc) end++;
+        e->apply(e->act, end - i, cols, tile + i * ld, ld, c[i] + column, ldc, e->slope ? e->slope + column : NULL, e->p, e->q);
+        i = end;
+    }
+}

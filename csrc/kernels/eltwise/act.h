@@ -25,8 +25,13 @@ typedef struct {
 /* Nothing but apply, or nothing but the clip, which is -inf, inf for ASYMO_ACT_NONE. */
 asymo_epilogue asymo_epilogue_of(int64_t act, const float *slope, float p, float q);
 
-/* Applies it to tile[rows][ld], whose first element is of that column; elements from cols on may become anything. */
-static inline void asymo_epilogue_apply(const asymo_epilogue *e, float *tile, int64_t rows, int64_t cols, int64_t ld, int64_t column) {
+/* c[i][column + j] = apply(tile[i * ld + j]) for i < rows, j < cols. */
+void asymo_epilogue_rows(const asymo_epilogue *e, const float *tile, int64_t ld, float *const *c, int64_t column, int64_t rows,
+                         int64_t cols);
+
+/* Applies it to tile[rows][ld] itself, whose first element is of that column: for tiles narrower than a v16. Elements from cols on may
+ * become anything. */
+static inline void asymo_epilogue_tile(const asymo_epilogue *e, float *tile, int64_t rows, int64_t cols, int64_t ld, int64_t column) {
     if (e->slope)
         e->apply(e->act, rows, cols, tile, ld, tile, ld, e->slope + column, e->p, e->q);
     else

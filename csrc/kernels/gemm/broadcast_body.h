@@ -45,8 +45,8 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
     if (t->end.apply) {
         float staged[MR * NR] __attribute__((aligned(64)));
         EACH(i, M) EACH(v, V) store_n(staged + (i * V + v) * LANES, acc[i][v], LANES);
-        asymo_epilogue_apply(&t->end, staged, M, n < V * LANES ? n : V * LANES, V * LANES, column);
-        EACH(i, M) EACH(v, V) acc[i][v] = load(staged + (i * V + v) * LANES);
+        asymo_epilogue_rows(&t->end, staged, V * LANES, t->c, column, M, n < V * LANES ? n : V * LANES);
+        return;
     }
     const vec lo = set1(t->end.lo), hi = set1(t->end.hi);
     EACH(i, M) EACH(v, V) store_n(t->c[i] + column + LANES * v, min(hi, max(lo, acc[i][v])), n - LANES * v);

@@ -8,7 +8,7 @@ enum { MR = 4, NR = 8 };
 static void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t m, int64_t n) {
     float acc[MR][NR];
     for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < NR; j++) acc[i][j] = t->bias && j < n ? t->bias[column + j] : 0.0f;
+        for (int64_t j = 0; j < n; j++) acc[i][j] = t->bias ? t->bias[column + j] : 0.0f;
     for (int64_t tap = 0; tap < t->taps; tap++)
         for (int64_t k = 0; k < t->run; k++, b += NR)
             for (int64_t i = 0; i < m; i++) {
@@ -18,7 +18,10 @@ static void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64
     if (t->r)
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++) acc[i][j] += t->r[i][column + j];
-    if (t->end.apply) asymo_epilogue_apply(&t->end, acc[0], m, n, NR, column);
+    if (t->end.apply) {
+        asymo_epilogue_rows(&t->end, acc[0], NR, t->c, column, m, n);
+        return;
+    }
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             float x = acc[i][j];

@@ -59,7 +59,7 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
     if (t->end.apply) {
         float staged[MR * NR];
         EACH(i, M) EACH(v, 2) vst1q_f32(staged + i * NR + 4 * v, acc[i][v]);
-        asymo_epilogue_apply(&t->end, staged, M, n < NR ? n : NR, NR, column);
+        asymo_epilogue_tile(&t->end, staged, M, n < NR ? n : NR, NR, column);
         EACH(i, M) EACH(v, 2) acc[i][v] = vld1q_f32(staged + i * NR + 4 * v);
     }
     const float32x4_t lo = vdupq_n_f32(t->end.lo), hi = vdupq_n_f32(t->end.hi);

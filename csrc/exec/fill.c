@@ -4,23 +4,18 @@
 
 int64_t asymo_fill_units(const asymo_fill_args *args) { return asymo_ceil_div(args->count, args->unit_size); }
 
-int64_t asymo_fill_scratch(const asymo_fill_args *args) {
-    (void)args;
-    return 0;
-}
+/* As many patterns as go into a page, one at least. */
+static int64_t patterns(const asymo_fill_args *args) { return ASYMO_MAX(4096 / ASYMO_MAX(args->size_bytes, 1), 1); }
 
-/* Doubles what is written until a page is full, then copies the page. */
+int64_t asymo_fill_scratch(const asymo_fill_args *args) { return patterns(args) * args->size_bytes; }
+
 void asymo_fill_run(const asymo_fill_args *args, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
-    (void)worker;
-    const int64_t first = begin * args->unit_size, count = ASYMO_MIN(end * args->unit_size, args->count) - first;
-    const int64_t bytes = count * args->size_bytes, page = 4096;
-    char *dst = (char *)op[1] + first * args->size_bytes;
-    if (bytes <= 0) return;
-    int64_t done = ASYMO_MIN(args->size_bytes, bytes);
-    memcpy(dst, op[0], (size_t)done);
-    while (done < bytes) {
-        const int64_t n = ASYMO_MIN(ASYMO_MIN(done, page), bytes - done);
-        memcpy(dst + done, dst, (size_t)n);
-        done += n;
+    const int64_t size = args->size_bytes, first = begin * args->unit_size, last = ASYMO_MIN(end * args->unit_size, args->count);
+    const int64_t most = ASYMO_MIN(patterns(args), last - first);
+    char *dst = op[1], *page = worker->scratch;
+    for (int64_t i = 0; i < most; i++) memcpy(page + i * size, op[0], (size_t)size);
+    for (int64_t i = first, n; i < last; i += n) {
+        n = ASYMO_MIN(most, last - i);
+        memcpy(dst + i * size, page, (size_t)(n * size));
     }
 }

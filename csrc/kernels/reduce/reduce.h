@@ -13,8 +13,15 @@ ASYMO_DECLARE(void, asymo_reduce_columns, (int64_t mode, int64_t columns, int64_
  * 1 <= n < 2^31. */
 ASYMO_DECLARE(void, asymo_argreduce, (int64_t largest, int64_t select_last, int64_t n, int64_t inner, const float *x, int64_t *y));
 
-/* y[r] = exp(x[r] - max) / sum, or for log: (x[r] - max) - log(sum), over each of `rows` contiguous rows of n. y may be x. */
-ASYMO_DECLARE(void, asymo_softmax_rows, (int64_t log, int64_t rows, int64_t n, const float *x, float *y));
+/* y[r] = exp(x[r] - max) / sum, or for log: (x[r] - max) - log(sum), over each of `rows` contiguous rows of n. y may be x; it is written
+ * once. scratch: asymo_softmax_scratch_floats(log, n, 1). */
+ASYMO_DECLARE(void, asymo_softmax_rows, (int64_t log, int64_t rows, int64_t n, const float *x, float *y, float *scratch));
 
-/* The same down each of `columns` columns: element r of column j at r stride + j, in x and y. y may be x. */
-ASYMO_DECLARE(void, asymo_softmax_columns, (int64_t log, int64_t columns, int64_t n, int64_t stride, const float *x, float *y));
+/* The same down each of `columns` columns: element r of column j at r stride + j, in x and y. scratch: ..._floats(log, n, columns). */
+ASYMO_DECLARE(void, asymo_softmax_columns,
+              (int64_t log, int64_t columns, int64_t n, int64_t stride, const float *x, float *y, float *scratch));
+
+enum { ASYMO_SOFTMAX_COLUMNS = 64 }; /* done side by side */
+static inline int64_t asymo_softmax_scratch_floats(int64_t log, int64_t n, int64_t columns) {
+    return log ? 0 : n * ASYMO_MIN(columns, ASYMO_SOFTMAX_COLUMNS);
+}

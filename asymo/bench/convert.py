@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,35 @@ def _write_tflite(model: Path, inputs: Path, target: Path) -> None:
     import onnx2torch
 
     network = onnx2torch.convert(str(model)).eval()
-    litert_torch.convert(network, tuple(torch.from_numpy(array) for array in np.load(inputs).values())).export(str(target))
+    tensors = tuple(torch.from_numpy(array) for array in np.load(inputs).values())
+    _fix_reshapes(network, tensors)
+    litert_torch.convert(network, tensors).export(str(target))
+
+
+def _fix_reshapes(network: Any, tensors: Sequence[Any]) -> None:
+    """Gives every Reshape the shape that it has for these inputs: torch.export cannot know what a tensor of dimensions holds."""
+    import torch
+
+    class Fixed(torch.nn.Module):
+        def __init__(self, shape: Sequence[int]) -> None:
+            super().__init__()
+            self.shape = tuple(shape)
+
+        def forward(self, x: Any, *shape: Any) -> Any:
+            return torch.reshape(x, self.shape)
+
+    shapes: dict[str, Sequence[int]] = {}
+    hooks = [
+        module.register_forward_hook(lambda module, operands, result, name=name: shapes.update({name: result.shape}))
+        for name, module in network.named_modules()
+        if type(module).__name__ == "OnnxReshape"
+    ]
+    with torch.inference_mode():
+        network(*tensors)
+    for hook in hooks:
+        hook.remove()
+    for name, shape in shapes.items():
+        network.set_submodule(name, Fixed(shape))
 
 
 if __name__ == "__main__":

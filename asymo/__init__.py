@@ -14,6 +14,7 @@ from asymo.onnx.reader import NodeArg
 from asymo.plan.plan import Plan
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.session import InferenceSession, SessionOptions, load
+from asymo.runtime.stats import SessionStats, WorkerReport
 
 __all__ = [
     "AsymoError",
@@ -26,6 +27,8 @@ __all__ = [
     "OrtValue",
     "Plan",
     "SessionOptions",
+    "SessionStats",
     "UnsupportedOperatorError",
+    "WorkerReport",
     "load",
 ]

@@ -352,11 +352,11 @@ Share = Any
 """A C struct asymo_share: what the rules know of a worker in a loop."""
 
 
-def shares(workers: Sequence[tuple[int, int, int, float]]) -> Any:
-    """An array of asymo_share from (type, group, chunk, cost) of each worker."""
+def shares(workers: Sequence[tuple[int, int, int, float, float]]) -> Any:
+    """An array of asymo_share from (type, group, chunk, cost, usual) of each worker."""
     array = ffi.new("asymo_share[]", len(workers))
     for share, worker in zip(array, workers, strict=True):
-        share.type, share.group, share.chunk, share.cost = worker
+        share.type, share.group, share.chunk, share.cost, share.usual = worker
     return array
 
 

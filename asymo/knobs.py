@@ -51,7 +51,8 @@ SCHED = Knob(
     ("guided", "big", "static", "queue", "shards", "fixed"),
 )  # fmt: skip
 SLOWDOWN = Knob("ASYMO_SLOWDOWN", str, None, 'Emulates unequal cores: how many times slower each worker is made, "1,2.5"; for tests.')
+ROOT = Knob("ASYMO_ROOT", str, "/", "Folder below which sessions read sysfs and procfs: a recorded machine instead of this one.")
 CALIBRATION = Knob("ASYMO_CALIBRATION", str, None, "File of this machine's calibration; unset: asymo/calibration.json in the cache folder.")
 XDG_CACHE_HOME = Knob("XDG_CACHE_HOME", str, None, "The user's cache folder; unset: ~/.cache.")
 
-KNOBS: tuple[Knob[str] | Knob[int], ...] = (ISA, NUM_THREADS, CORES, SPIN_US, LOG, SCHED, SLOWDOWN, CALIBRATION, XDG_CACHE_HOME)
+KNOBS: tuple[Knob[str] | Knob[int], ...] = (ISA, NUM_THREADS, CORES, SPIN_US, LOG, SCHED, SLOWDOWN, CALIBRATION, XDG_CACHE_HOME, ROOT)

@@ -425,16 +425,17 @@ typedef struct {
     int64_t begin, end;
 } asymo_chunk;
 
-/* What the rules know of a worker that takes part in a loop. cost: time of a unit, in any one unit of time. */
+/* What the rules know of a worker that takes part in a loop. cost: time of a unit as it is on average now, interruptions and all: what
+ * the shares go by; usual: as planned, of a worker that nobody disturbs. Both in any unit of time, the same for all workers. */
 typedef struct {
     int32_t type;     /* 0: the fastest core type */
     int32_t group;    /* workers next to each other with the same group share an interval; -1: alone */
     int64_t chunk;    /* units of its smallest claim */
-    double cost;      /* the fields above are given, those below written by the cut */
-    int32_t interval; /* which one is its own */
+    double cost, usual;
+    int32_t interval; /* written by the cut, as the rest: which one is its own */
     int32_t sharers;  /* workers of that interval */
     double speed;     /* of these workers together, units per time */
-    double faster;    /* speed of all workers that are clearly faster than this one */
+    double faster;    /* usual speed of all workers that are usually clearly faster than this one */
 } asymo_share;
 
 int64_t asymo_sched_cut(int32_t policy, int64_t units, asymo_share *workers, int64_t n, int64_t *ends);

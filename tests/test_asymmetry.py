@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,14 @@ def test_pivot_takes_medians_over_rounds_and_models() -> None:
     assert rows == [{"model": "m", "a": 2.0, "b": 4.0}, {"model": "n", "a": 4.0, "b": None}, {"model": "median", "a": 3.0, "b": 4.0}]
     assert efficiency.two_digits(rows)[0] == {"model": "m", "a": "2.00", "b": "4.00"}
     assert efficiency.pivot(samples[:1], "how", lambda s: s.efficiency) == [{"model": "m", "r = 2": 1.0}]
+
+
+def test_cores_without_a_common_cache_count_only_where_there_are_no_others() -> None:
+    far = replace(sample("a", 9.0), near=False)
+    assert efficiency.cells([sample("a", 2.0), far]) == {("m", "a", "r = 2"): [sample("a", 2.0)]}
+    assert efficiency.cells([far]) == {("m", "a", "r = 2"): [far]}
+    assert [found for _, found in efficiency.by_distance([far, sample("a", 2.0)])] == [[sample("a", 2.0)], [far]]
+    assert len(efficiency.by_distance([far])) == 1
 
 
 @pytest.mark.parametrize(

@@ -312,3 +312,21 @@ def test_fork_gives_a_clear_answer() -> None:
             os._exit(4)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     np.testing.assert_allclose(session(x), np.maximum(x @ w + b, 0), rtol=1e-4, atol=1e-4)
+
+
+def test_stats_tell_what_each_worker_did() -> None:
+    data, *_ = dense(np.random.default_rng(9))
+    session = asymo.load(data)
+    session(np.ones((3000, 33), np.float32))
+    stats = session.stats()
+    assert [w.cpu for w in stats.workers] == session.placement
+    assert {w.type for w in stats.workers} <= {"all", "big", "little"} | {f"mid{i}" for i in ("", 1, 2)}
+    assert sum(w.units for w in stats.workers) > 0
+    assert sum(w.share for w in stats.workers) == pytest.approx(1)
+    assert all(0 <= w.utilisation <= 1 for w in stats.workers)
+    assert stats.workers[0].busy_ns > 0
+    assert stats.replans == 0
+    assert "utilisation" in str(stats)
+    assert len(str(stats).splitlines()) == len(stats.workers) + 2
+    session.reset_stats()
+    assert all(w.units == w.busy_ns == 0 for w in session.stats().workers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import asdict
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -46,11 +47,11 @@ class Asymo:
 
     def set_policy(self, policy: str) -> None:
         """Another of POLICIES for sharing units."""
-        self._session._tools.pool.set_policy(policy)
+        self._session._team.pool.set_policy(policy)
 
-    def stats(self) -> list[dict[str, int]]:
+    def stats(self) -> list[dict[str, Any]]:
         """What each worker has done so far."""
-        return [worker._asdict() for worker in self._session._tools.pool.stats()]
+        return [asdict(worker) for worker in self._session.stats().workers]
 
 
 class OnnxRuntime:

@@ -16,7 +16,7 @@ from asymo.device import cgroup, cpuinfo, parts
 from asymo.device.files import Files, format_cpu_list, parse_cpu_list
 from asymo.errors import InvalidArgumentError
 
-__all__ = ["Core", "Topology", "format_cpu_list", "parse_cpu_list", "read"]
+__all__ = ["Core", "Limits", "Topology", "format_cpu_list", "limits", "parse_cpu_list", "read"]
 
 CPU = "sys/devices/system/cpu"
 FASTEST = 1024
@@ -130,6 +130,14 @@ class Topology:
             )
         return wanted
 
+    def including(self, cpus: Sequence[int]) -> Topology:
+        """The same machine with these isolated cores, which were named, among the used ones."""
+        named = tuple(replace(c, reason="") for c in self.others if c.cpu in cpus and c.allowed)
+        if not named:
+            return self
+        used = sorted((*self.cores, *named), key=lambda c: c.cpu)
+        return replace(self, cores=tuple(used), others=tuple(c for c in self.others if c.cpu not in cpus or not c.allowed))
+
     def best(self, cpus: Sequence[int], n: int) -> tuple[int, ...]:
         """The n of these CPUs to use, in their order: physical cores before second hardware threads, then the fastest."""
         cores = {c.cpu: c for c in (*self.cores, *self.others)}
@@ -152,8 +160,7 @@ def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = N
     Never raises for what it finds: unreadable files and contradictions end in Topology.notes.
     """
     files = Files(root)
-    present = files.cpus(f"{CPU}/present") or tuple(files.names(CPU, "cpu"))
-    online = files.cpus(f"{CPU}/online") or present
+    present, online = _online(files)
     mask = frozenset(_mask(files, online) if allowed is None else allowed)
     identities = cpuinfo.parse(files.text("proc/cpuinfo"))
     policies = _policies(files)
@@ -171,6 +178,28 @@ def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = N
         basis,
         (*files.notes, *remark),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may change while a process runs: the CPUs this thread may use, those that are online, and the control group's quota."""
+
+    mask: frozenset[int]
+    online: tuple[int, ...]
+    quota: float
+
+
+def limits(root: str | os.PathLike[str] = "/") -> Limits:
+    """The limits below `root` now. Takes a tenth of the time that `read` takes."""
+    files = Files(root)
+    _, online = _online(files)
+    return Limits(frozenset(_mask(files, online)), online, cgroup.quota(files))
+
+
+def _online(files: Files) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The CPUs that are present, and those that are online."""
+    present = files.cpus(f"{CPU}/present") or tuple(files.names(CPU, "cpu"))
+    return present, files.cpus(f"{CPU}/online") or present
 
 
 def _mask(files: Files, online: Sequence[int]) -> Sequence[int]:

@@ -8,7 +8,7 @@ that can do more (strides) gets them as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -18,7 +18,7 @@ from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, lengthen, place
 from asymo.plan.horizon import Access, Region, horizons, targets
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Sharing, Step
-from asymo.plan.share import Sharer, spin_ns
+from asymo.plan.share import Sharer
 from asymo.plan.tiles import Fitter
 
 ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
@@ -286,23 +286,13 @@ class Lowering:
             constants=tuple(constants),
             inputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.inputs),
             outputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.outputs),
+            machine=self.machine,
+            run_bytes=self._sharer.run_bytes,
         )
 
     def _decide(self) -> list[tuple[Sharing, float]]:
-        """(sharing, predicted nanoseconds) of every step; workers sleep where the next parallel step is far."""
-        decided = []
-        gap, last, asleep = 0.0, -1, False
-        for index, draft in enumerate(self._drafts):
-            decision = self._sharer.decide(draft.kind, draft.args, asleep)
-            decided.append((decision.sharing, 1e9 * decision.option.seconds))
-            if decision.sharing.is_serial:
-                gap += decision.option.seconds
-                asleep = asleep or spin_ns(gap) == 0
-                continue
-            if last >= 0:
-                decided[last] = (replace(decided[last][0], spin_ns=spin_ns(gap)), decided[last][1])
-            gap, last, asleep = 0.0, index, False
-        return decided
+        """(sharing, predicted nanoseconds) of every step."""
+        return [(d.sharing, 1e9 * d.option.seconds) for d in self._sharer.sequence([(d.kind, d.args) for d in self._drafts])]
 
     def _claim_outputs(self) -> dict[Buffer, int]:
         """Lets the caller's arrays be the memory of the outputs. An output that is an input, a constant, a part of a larger buffer or a

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from asymo.cost.speeds import Machine
+
 Number = int | float
 Args = dict[str, Number | tuple[Number, ...]]
 
@@ -89,7 +91,8 @@ class Port:
 class Plan:
     """Everything one native segment needs.
 
-    constants: arrays behind slots 1 ... len(constants); inputs and outputs: the slots after them.
+    constants: arrays behind slots 1 ... len(constants); inputs and outputs: the slots after them. machine: the cores it was made for, and
+    what was known of them. run_bytes: bytes of constants that a run reads, as the predictions took them.
     """
 
     steps: tuple[Step, ...]
@@ -97,6 +100,8 @@ class Plan:
     constants: tuple[np.ndarray, ...] = field(repr=False)
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
+    machine: Machine | None = field(default=None, repr=False)
+    run_bytes: int = 0
 
     @property
     def first_input_slot(self) -> int:

@@ -15,7 +15,7 @@ the fastest type and always works. docs/plan.md works an example.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, log
 from typing import Any
@@ -81,11 +81,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided for a step: its option, the sharing that follows from it, and its units of one phase."""
+    """What was decided for a step: its option, the sharing that follows from it, its units of one phase, and whether the workers sleep."""
 
     option: Option
     sharing: Sharing
     units: int
+    asleep: bool = False
 
 
 class Sharer:
@@ -120,15 +121,31 @@ class Sharer:
         return min(self._option(units, phases, cores, speeds, 0.0, False).seconds for cores in (one, self.everyone))
 
     def decide(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> Decision:
-        """The set of cores, and how they share. Sharing.spin_ns is left to `park`."""
+        """The set of cores, and how they share. How long they spin after it is left to `sequence`."""
         key = (kind, asleep, *args.items())
         if key not in self._decisions:
             options = self.options(kind, args, asleep)
             best = min((o.seconds for o in options), default=0.0)
             option = next((o for o in options if o.seconds <= best * (1 + GAIN)), NOTHING)
             units = steps.units(kind, args, self.machine)
-            self._decisions[key] = Decision(option, self._sharing(option, units), units)
+            self._decisions[key] = Decision(option, self._sharing(option, units), units, asleep)
         return self._decisions[key]
+
+    def sequence(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Decision]:
+        """The decisions for steps (kind, args) that follow each other: where the next parallel step is far, workers sleep."""
+        found: list[Decision] = []
+        gap, last, asleep = 0.0, -1, False
+        for kind, args in wanted:
+            decision = self.decide(kind, args, asleep)
+            found.append(decision)
+            if decision.sharing.is_serial:
+                gap += decision.option.seconds
+                asleep = asleep or spin_ns(gap) == 0
+                continue
+            if last >= 0:
+                found[last] = replace(found[last], sharing=replace(found[last].sharing, spin_ns=spin_ns(gap)))
+            gap, last, asleep = 0.0, len(found) - 1, False
+        return found
 
     def _sharing(self, option: Option, units: int) -> Sharing:
         if option.workers <= 1:

@@ -8,15 +8,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import numpy as np
 
 from asymo import knobs
-from asymo._core import Pool, Worker, gemm_geometry, isa_name
-from asymo.cost.speeds import Machine, Rates, from_topology
-from asymo.device import topology
 from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph import passes
 from asymo.graph.ir import TensorType
@@ -27,6 +25,8 @@ from asymo.plan.plan import Plan
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.profile import Profile
 from asymo.runtime.stage import Env, Stage, Tools, bind
+from asymo.runtime.stats import SessionStats
+from asymo.runtime.team import Team, wish
 
 log = logging.getLogger("asymo")
 log.setLevel(str(knobs.LOG.get()).upper())
@@ -66,58 +66,17 @@ class SessionOptions:
         return self._config[key]
 
 
-_pools: WeakValueDictionary[tuple[Any, ...], Pool] = WeakValueDictionary()
-_pools_lock = threading.Lock()
+_sessions: WeakSet[InferenceSession] = WeakSet()
 
 
-def _pool(workers: tuple[Worker, ...], spin_ns: int | None) -> Pool:
-    """The process's pool of these workers: sessions on the same cores share them. A forked child makes its own."""
-    key = (workers, spin_ns, knobs.SCHED.get(), os.getpid())
-    with _pools_lock:
-        pool = _pools.get(key)
-        if pool is None:
-            pool = _pools[key] = Pool(workers, spin_ns)
-        return pool
+def _in_child() -> None:
+    """After fork(): another thread, which is not here, may have held a session's lock."""
+    for session in _sessions:
+        session._lock = threading.Lock()
+        session._team.forked()
 
 
-def _workers(cpus: Sequence[int]) -> tuple[Worker, ...]:
-    """A worker for each CPU; with the knob ASYMO_SLOWDOWN, of a core type for each different slowdown."""
-    text = knobs.SLOWDOWN.get()
-    if not text:
-        return tuple(Worker(cpu) for cpu in cpus)
-    try:
-        slowdowns = [float(part) for part in str(text).split(",")]
-    except ValueError:
-        raise InvalidArgumentError(f"ASYMO_SLOWDOWN={text!r}: give a number for each worker, such as 1,2.5") from None
-    slowdowns += [1.0] * (len(cpus) - len(slowdowns))
-    types = sorted(set(slowdowns[: len(cpus)]))
-    workers = (Worker(cpu, min(types.index(r), 3), slowdown=r) for cpu, r in zip(cpus, slowdowns, strict=False))
-    return tuple(sorted(workers, key=lambda worker: worker.type))
-
-
-def _machine(workers: Sequence[Worker]) -> Machine:
-    """The speeds of the workers: every type like the machine's fastest cores, as far as it was not slowed down."""
-    whole = from_topology(topology.read(), isa_name(), gemm_geometry()[:2])
-    first = whole.types[0]
-    types = []
-    for t in sorted({w.type for w in workers}):
-        crew = [w for w in workers if w.type == t]
-        r = crew[0].slowdown
-        classes = {n: Rates(tuple(r * x for x in c.alone), tuple(r * x for x in c.busy)) for n, c in first.classes.items()}
-        types.append(replace(first, name=f"type {t}", cores=len(crew), classes=classes))
-    return replace(whole, types=tuple(types))
-
-
-def _cpus(cores: str | Sequence[int] | None, threads: int) -> tuple[int, ...]:
-    """The CPU of each worker, -1 where it is left to the kernel. By default one for each core, as far as the cgroup's quota goes."""
-    machine = topology.read()
-    wanted = cores if cores is not None else knobs.CORES.get()
-    if not isinstance(threads, int | np.integer) or threads < 0:
-        raise InvalidArgumentError(f"intra_op_num_threads={threads!r}: give the number of workers, or 0 for one per core")
-    threads = threads or (knobs.NUM_THREADS.get() or 0 if cores is None else 0)
-    cpus = machine.select(wanted if wanted is not None else "all")
-    threads = threads or min(len(cpus), machine.usable)
-    return machine.best(cpus, threads) if threads <= len(cpus) else (-1,) * threads
+os.register_at_fork(after_in_child=_in_child)
 
 
 class InferenceSession:
@@ -156,13 +115,12 @@ class InferenceSession:
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
         self._graph, self._meta = reader.read(path_or_bytes)
-        cpus = _cpus(cores, self._options.intra_op_num_threads)
-        spin = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
+        spin_ns = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
+        self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
         cache = Cache(host.evaluate)
         for module in passes.LOAD:
             module.run(self._graph, cache)
-        workers = _workers(cpus)
-        self._tools = Tools(_machine(workers), _pool(workers, spin), cache, host.HostStep)
+        self._tools = Tools(self._team.crew.machine, self._team.pool, cache, host.HostStep)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)
@@ -174,6 +132,7 @@ class InferenceSession:
         types = [t for t in self._input_types if t is not None and t.is_concrete]
         if len(types) == len(self._input_types):
             self._stages[tuple(t.dims for t in types)] = self._plan(types)
+        _sessions.add(self)
 
     # ---- what it is
 
@@ -200,7 +159,15 @@ class InferenceSession:
     @property
     def placement(self) -> list[int]:
         """The CPU of each worker, -1 where it is not pinned."""
-        return self._tools.pool.placement()
+        return self._team.pool.placement()
+
+    def stats(self) -> SessionStats:
+        """What each worker has done: where it is pinned, its core type, times, chunks, steals. Prints as a table. Costs runs nothing."""
+        return self._team.stats()
+
+    def reset_stats(self) -> None:
+        """Sets the counters of `stats` to 0, for every session on the same cores. Waits for a run that is under way."""
+        self._team.pool.reset_stats()
 
     def plans(self) -> list[Plan]:
         """The plans made so far, one for each native segment, most recent shapes last."""
@@ -228,6 +195,8 @@ class InferenceSession:
         Raises InvalidInputError for a feed that does not fit the model.
         """
         with self._lock:
+            if monotonic() >= self._team.due:
+                self._look_around()
             arrays = self._checked(input_feed)
             stage = self._stage(arrays)
             if stage.is_whole and self.profile is None:
@@ -255,11 +224,19 @@ class InferenceSession:
         """Runs on bound arrays; outputs are written into the bound arrays where there are any.
         Inputs that share memory with a bound output are copied first."""
         with self._lock:
+            if monotonic() >= self._team.due:
+                self._look_around()
             arrays = self._checked(iobinding.inputs)
             targets = iobinding.targets.values()
             arrays = [a.copy() if isinstance(a, np.ndarray) and any(np.may_share_memory(a, t) for t in targets) else a for a in arrays]
             results = self._walk(self._stage(arrays), arrays, iobinding.targets)
         iobinding.store(results)
+
+    def _look_around(self) -> None:
+        """Plans anew at the next shapes if other workers have taken over: the machine is not what it was."""
+        if self._team.changed():
+            self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
+            self._stages.clear()
 
     def io_binding(self) -> IOBinding:
         return IOBinding(self._output_names)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asymo.bench.report import table
 from benchmarks.asymmetry import dispatch, interference, sliced, uniform
-from benchmarks.asymmetry.efficiency import Sample, Verdict, parse_numbers, pivot, two_digits
+from benchmarks.asymmetry.efficiency import Sample, Verdict, by_distance, parse_numbers, pivot, two_digits
 from benchmarks.asymmetry.rounds import Gate, heading
 from benchmarks.asymmetry.slow import NotPossible, Probe, real_time
 
@@ -41,9 +41,10 @@ def report(args: argparse.Namespace, gate: Gate) -> int:
         args.json.write_text(json.dumps([s.row() for s in samples], indent=1))
     print(heading("T(full core alone) / (T(both) x (1 + share)): 1 is ideal", gate))
     for how in dict.fromkeys(s.how for s in samples):
-        found = [s for s in samples if s.how == how]
-        print(table(two_digits(pivot(found, "who", lambda s: s.efficiency)), "markdown", f"{how}: efficiency") + "\n")
-        print(table(two_digits(pivot(found, "who", lambda s: s.slowdown)), "markdown", f"{how}: T(both) / T(full core alone)") + "\n")
+        for distance, found in by_distance([s for s in samples if s.how == how]):
+            title = f"{how}; {distance}"
+            print(table(two_digits(pivot(found, "who", lambda s: s.efficiency)), "markdown", f"{title}: efficiency") + "\n")
+            print(table(two_digits(pivot(found, "who", lambda s: s.slowdown)), "markdown", f"{title}: T(both) / T(full core alone)") + "\n")
     verdicts: list[Verdict] = args.verdicts(samples)
     print("\n".join(f"    {verdict}" for verdict in verdicts))
     return int(any(verdict.broken for verdict in verdicts))

@@ -8,7 +8,7 @@ is what a runtime reaches that might as well have left the slow core alone; 2 s 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -19,7 +19,8 @@ from asymo.bench.report import Row
 class Sample:
     """One visit to a runtime: medians of a batch on the full core alone and of one on both cores.
 
-    how: the policy, or how the core was slowed down; two samples of the same model, who and how are of the same cell."""
+    who: the runtime or the policy. how: in which way the core was slow. Samples of the same model, who and how are of one cell.
+    near: the two cores shared a cache."""
 
     model: str
     who: str
@@ -28,6 +29,7 @@ class Sample:
     alone_ms: float
     both_ms: float
     utilisation: tuple[float, ...] = ()
+    near: bool = True
 
     @property
     def efficiency(self) -> float:
@@ -52,8 +54,17 @@ def parse_numbers(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(",") if part.strip())
 
 
-def cells(samples: Iterable[Sample]) -> dict[tuple[str, str, str], list[Sample]]:
-    """Samples by model, who and how, in the order in which they first appear."""
+def by_distance(samples: Sequence[Sample]) -> list[tuple[str, list[Sample]]]:
+    """The samples taken on cores that share a cache, and those on cores that do not, each with its name; only what there is."""
+    both = (("cores share a cache", True), ("cores share no cache", False))
+    return [(name, found) for name, near in both if (found := [s for s in samples if s.near == near])]
+
+
+def cells(samples: Sequence[Sample]) -> dict[tuple[str, str, str], list[Sample]]:
+    """Samples by model, who and how, in the order in which they first appear; those on cores without a common cache only where there
+    are no others."""
+    near = {(s.model, s.who, s.how) for s in samples if s.near}
+    samples = [s for s in samples if s.near or (s.model, s.who, s.how) not in near]
     found: dict[tuple[str, str, str], list[Sample]] = {}
     for sample in samples:
         found.setdefault((sample.model, sample.who, sample.how), []).append(sample)

@@ -48,15 +48,14 @@ def stream(
 ) -> list[Run]:
     """Runs for three phases of this length; `come` and `go` are called between them."""
     runs: list[Run] = []
-    pool = session._tools.pool
     for phase, change in zip(PHASES, (lambda: None, come, go), strict=True):
         change()
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            before, begin = pool.stats(), time.perf_counter_ns()
+            before, begin = session.stats().workers, time.perf_counter_ns()
             session.run(None, feeds)
             ms = (time.perf_counter_ns() - begin) / 1e6
-            units = [b.units - a.units for a, b in zip(before, pool.stats(), strict=True)]
+            units = [b.units - a.units for a, b in zip(before, session.stats().workers, strict=True)]
             runs.append(Run(phase, ms, units[1] / max(sum(units), 1)))
     return runs
 

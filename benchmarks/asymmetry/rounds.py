@@ -23,8 +23,6 @@ from benchmarks.asymmetry.slow import CACHE, Probe
 T = TypeVar("T")
 
 CONVERTED = CACHE.parent / "peers"
-UNTIMED = 4
-"""Runs at the beginning of every batch: caches fill, and whoever learns how fast the cores are has learnt it."""
 WAIT_S = 20.0
 """How long two full cores are waited for."""
 
@@ -69,11 +67,16 @@ class Field:
         self._folder.cleanup()
 
 
-def batch_ms(contestant: Contestant, seconds: float, least: int = 5) -> float:
-    """Median of a batch of about this long, and of at least so many runs."""
+def batch_ms(contestant: Contestant, seconds: float) -> float:
+    """Median of a batch of about this long, and of at least 3 runs.
+
+    Some runs before it are not timed: caches fill, and whoever learns how fast the cores are has learnt it."""
     known = contestant.ns[-3:] or contestant.ask(3)
-    runs = max(least, int(seconds * 1e9 / median(known))) if known else least
-    samples = contestant.ask(UNTIMED + runs)[UNTIMED:]
+    if not known:
+        return float("nan")
+    runs = max(3, int(seconds * 1e9 / median(known)))
+    untimed = min(2 + runs // 4, 20)
+    samples = contestant.ask(untimed + runs)[untimed:]
     return median(samples) / 1e6 if samples else float("nan")
 
 
@@ -84,7 +87,9 @@ class Gate:
 
     def __init__(self, probe: Probe, patience_s: float = 0.0) -> None:
         self.probe = probe
-        self.visits = self.rejected = self.near = 0
+        self.visits = self.rejected = 0
+        self.is_near = False
+        """The cores shared a cache during the last visit."""
         self._patience_s = patience_s
 
     def _wait(self) -> bool:
@@ -96,6 +101,7 @@ class Gate:
             if self.probe.is_good(placement) and (placement.is_near or waited >= self._patience_s):
                 if not placement.is_near:
                     self._patience_s = max(0.0, self._patience_s - waited)
+                self.is_near = placement.is_near
                 return True
             time.sleep(0.05)
         return False
@@ -109,7 +115,7 @@ class Gate:
             result = measure()
             after = self.probe.placement()
             if self.probe.is_good(after):
-                self.near += after.is_near
+                self.is_near &= after.is_near
                 return result
             self.rejected += 1
         return None
@@ -126,6 +132,6 @@ def heading(what: str, gate: Gate) -> str:
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     return (
         f"{what}\n\n{date.today()}, {cpu}, Linux {platform.release()}, {_core.isa_name()}, FMA peak {gate.probe.best:.0f} GFLOP/s a core. "
-        f"Of {gate.visits} visits {gate.rejected} were rejected (not two full cores), {gate.near} saw cores that share a cache.\n\n"
+        f"Of {gate.visits} visits {gate.rejected} were rejected: not two full cores.\n\n"
         f"    python -m benchmarks.asymmetry {' '.join(sys.argv[1:])}\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from statistics import median
 
@@ -48,7 +49,7 @@ def measure(args: argparse.Namespace, gate: Gate) -> list[Sample]:
                         for peer in [*pairs][turn % len(pairs) :] + [*pairs][: turn % len(pairs)]:
                             how = f"{share:.0%}, {period:.0f} us"
                             sample = gate.visit(partial(visit, args, model, peer, how, pairs[peer], hog, gate.probe))
-                            found += [sample] if sample else []
+                            found += [replace(sample, near=gate.is_near)] if sample else []
                 samples += found
                 for peer in pairs:
                     mine = [s.efficiency for s in found if s.who == peer]

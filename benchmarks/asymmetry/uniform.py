@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -43,7 +44,7 @@ def measure(args: argparse.Namespace, gate: Gate) -> list[Sample]:
                 policies = args.policies[turn % len(args.policies) :] + args.policies[: turn % len(args.policies)]
                 for r, both in pairs.items():
                     round_ = gate.visit(partial(visit, args, model, alone, both, r, policies))
-                    found += round_ or []
+                    found += [replace(sample, near=gate.is_near) for sample in round_ or []]
             samples += found
             for r in args.slowdowns:
                 mine = {p: [s.efficiency for s in found if s.who == p and s.how == f"r = {r:g}"] for p in args.policies}

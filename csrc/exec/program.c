@@ -103,11 +103,8 @@ static asymo_status run_steps(const asymo_program *program, asymo_pool *pool, vo
         for (int64_t phase = 0; phase < step->phases; phase++) {
             /* A straggler may still use the one of a loop before. */
             step_run *run = &runs[n_loops++ % ASYMO_POOL_AHEAD];
-            run->step = step;
-            run->pool = pool;
-            run->phase = phase;
-            run->times_ns = times_ns ? times_ns + 2 * n_workers * i : NULL;
-            run->fault = fault;
+            *run = (step_run){.step = step, .pool = pool, .phase = phase, .fault = fault};
+            if (times_ns) run->times_ns = times_ns + 2 * n_workers * i;
             const asymo_status status = resolve(step, i, slots, run->operands);
             if (status != ASYMO_OK) return status;
             asymo_pool_for(pool, &(asymo_loop){.units = step->units,

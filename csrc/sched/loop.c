@@ -48,7 +48,7 @@ static void compute(const taker *t, asymo_chunk chunk) {
     t->loop->loop.work(t->loop->loop.context, t->seat->index, begin, end);
     if (t->seat->config.slowdown > 1) slow_down(t, begin, end, from_ticks);
     bump(&t->seat->part_units, chunk.end - chunk.begin);
-    atomic_store_explicit(&t->seat->part_end_ticks, asymo_now_ticks(), memory_order_relaxed);
+    bump(&t->seat->part_ticks, asymo_now_ticks() - from_ticks);
 }
 
 /* Takes a chunk of an interval and computes it. */
@@ -79,7 +79,7 @@ static int64_t units_left(const taker *t) {
 
 /* Whether this worker should leave the rest to faster ones. The caller never does, so that what is left is computed for sure. */
 static bool leaves(const taker *t) {
-    if (t->is_caller || t->loop->policy > ASYMO_POLICY_BIG || t->share->faster <= 0) return false;
+    if (t->is_caller || t->loop->policy != ASYMO_POLICY_GUIDED || t->share->faster <= 0) return false;
     const uint64_t own = atomic_load_explicit(&t->seats[t->share->interval].range, memory_order_relaxed);
     if (!asymo_share_leaves(t->share, t->share->chunk, asymo_range_size(own))) return false;
     return asymo_share_leaves(t->share, t->share->chunk, units_left(t));
@@ -125,6 +125,7 @@ static void take_part(pool_seat *seat, uint64_t call) {
     const pool_loop *loop = loop_of(pool, serial);
     const taker t = {pool->seats, seat, loop, &loop->shares[loop->first[seat->config.type] + seat->rank], tag_of(serial), seat->index == 0};
     atomic_store_explicit(&seat->part_units, 0, memory_order_relaxed);
+    atomic_store_explicit(&seat->part_ticks, 0, memory_order_relaxed);
     atomic_store_explicit(&seat->part_of, call, memory_order_relaxed);
     drain(&t);
     bump(&seat->counters.steps, 1);
@@ -264,6 +265,7 @@ static double cost_of(const asymo_loop *loop, const pool_seat *seats, int64_t in
 static void fill_loop(asymo_pool *pool, pool_loop *open, uint64_t serial, const asymo_loop *loop, const int64_t *cores) {
     open->loop = *loop;
     open->policy = atomic_load_explicit(&pool->policy, memory_order_relaxed);
+    if (open->policy == ASYMO_POLICY_BIG) open->policy = ASYMO_POLICY_GUIDED; /* with the crew that crew_of chose */
     open->n = 0;
     for (int32_t type = 0; type < ASYMO_MAX_TYPES; type++) {
         open->first[type] = open->n;
@@ -274,6 +276,7 @@ static void fill_loop(asymo_pool *pool, pool_loop *open, uint64_t serial, const 
                 .group = seat->config.group,
                 .chunk = ASYMO_MAX(loop->sharing->chunk[type], 1),
                 .cost = cost_of(loop, pool->seats, seat->index),
+                .usual = planned_cost(loop, type),
             };
         }
     }
@@ -317,7 +320,7 @@ static bool is_late(const taker *t, const pool_seat *worker, uint64_t held) {
     const int64_t done = atomic_load_explicit(&t->seat->part_units, memory_order_relaxed);
     if (done == 0) return false;
     const int64_t since = atomic_load_explicit(&worker->since_ticks, memory_order_relaxed);
-    const int64_t took = atomic_load_explicit(&t->seat->part_end_ticks, memory_order_relaxed) - t->loop->opened_ticks;
+    const int64_t took = atomic_load_explicit(&t->seat->part_ticks, memory_order_relaxed);
     const double redo = (double)took / (double)done * (double)asymo_range_size(held);
     const double ratio = planned_cost(&t->loop->loop, worker->config.type) / planned_cost(&t->loop->loop, t->seat->config.type);
     return asymo_share_redoes((double)(asymo_now_ticks() - since), redo * ratio, redo);
@@ -348,7 +351,7 @@ static void close_loop(asymo_pool *pool, const taker *t, uint64_t call) {
             if (!asymo_spin_more(&spin, caller_spin_ns(pool))) sched_yield();
     const uint64_t serial = serial_of(call);
     atomic_exchange_explicit(&pool->call, serial << SERIAL_SHIFT, memory_order_seq_cst);
-    const bool may_rescue = t->loop->loop.repeatable && t->loop->policy <= ASYMO_POLICY_BIG && !pool->crowded;
+    const bool may_rescue = t->loop->loop.repeatable && t->loop->policy == ASYMO_POLICY_GUIDED && !pool->crowded;
     const int64_t spin_ns = caller_spin_ns(pool);
     for (int64_t type = 0; type < ASYMO_MAX_TYPES; type++)
         for (int64_t rank = 0; rank < called_of(call, (int32_t)type); rank++) {
@@ -365,34 +368,33 @@ static asymo_learned *learned_of(const asymo_pool *pool, const pool_loop *open, 
     return &open->loop.learned[seat_of(pool, type, i - open->first[type])->index];
 }
 
-/* Corrects what is known of a worker's speed by what it did in this loop, the time until it came included. Returns ticks per unit, 0 if
- * nobody knows yet. own: the same of worker 0 in this loop. */
-static double observe(const asymo_pool *pool, const pool_loop *open, int64_t i, uint64_t call, double own) {
-    const double weight = 0.25, most = 16;
-    const asymo_share *share = &open->shares[i];
-    const pool_seat *seat = seat_of(pool, share->type, i - open->first[share->type]);
-    const bool came = atomic_load_explicit(&seat->part_of, memory_order_relaxed) == call;
-    const int64_t units = came ? atomic_load_explicit(&seat->part_units, memory_order_relaxed) : 0;
-    const bool is_done = !seat->strays || !seat->stray_holds;
-    const int64_t end = is_done ? atomic_load_explicit(&seat->part_end_ticks, memory_order_relaxed) : asymo_now_ticks();
-    double seen = (double)atomic_load_explicit(&learned_of(pool, open, i)->seen, memory_order_relaxed);
-    if (seen == 0) seen = own * planned_cost(&open->loop, share->type) / planned_cost(&open->loop, open->shares[0].type);
-    const double sample = units ? (double)(end - open->opened_ticks) / (double)units : 1.25 * seen;
-    return seen + weight * (ASYMO_MIN(sample, most * seen) - seen);
+/* What a unit has cost a worker in this loop, in ticks; 0 if it has not computed any. A straggler counts as if it finished now. */
+static double sample_of(const pool_seat *seat, uint64_t call) {
+    if (atomic_load_explicit(&seat->part_of, memory_order_relaxed) != call) return 0;
+    int64_t units = atomic_load_explicit(&seat->part_units, memory_order_relaxed);
+    int64_t ticks = atomic_load_explicit(&seat->part_ticks, memory_order_relaxed);
+    if (seat->strays && seat->stray_holds) {
+        const uint64_t held = atomic_load_explicit(&seat->holds, memory_order_relaxed);
+        units += held > HOLDS_UNKNOWN ? asymo_range_size(held) : 0;
+        ticks += held > HOLDS_UNKNOWN ? asymo_now_ticks() - atomic_load_explicit(&seat->since_ticks, memory_order_relaxed) : 0;
+    }
+    return units > 0 ? (double)ticks / (double)units : 0;
 }
 
 /* Learns from a loop how fast its workers are. The shares follow when one of them would change by a tenth. */
-static void learn(const asymo_pool *pool, const taker *t, uint64_t call) {
-    const pool_loop *open = t->loop;
-    const int64_t units = atomic_load_explicit(&t->seat->part_units, memory_order_relaxed);
-    const double took = (double)(atomic_load_explicit(&t->seat->part_end_ticks, memory_order_relaxed) - open->opened_ticks);
-    const double own = units ? took / (double)units : 0;
+static void learn(const asymo_pool *pool, const pool_loop *open, uint64_t call) {
+    const double weight = 0.25, most = 16, own = sample_of(&pool->seats[0], call);
     double used_speed = 0, seen_speed = 0;
     for (int64_t i = 0; i < open->n; i++) {
-        const double seen = observe(pool, open, i, call, own);
-        if (seen <= 0) return;
-        atomic_store_explicit(&learned_of(pool, open, i)->seen, (float)seen, memory_order_relaxed);
-        used_speed += 1 / open->shares[i].cost;
+        const asymo_share *share = &open->shares[i];
+        _Atomic float *known = &learned_of(pool, open, i)->seen;
+        double seen = (double)atomic_load_explicit(known, memory_order_relaxed);
+        if (seen == 0) seen = own * planned_cost(&open->loop, share->type) / planned_cost(&open->loop, open->shares[0].type);
+        if (seen == 0) return;
+        const double sample = sample_of(seat_of(pool, share->type, i - open->first[share->type]), call);
+        if (sample > 0) seen += weight * (ASYMO_MIN(sample, most * seen) - seen);
+        atomic_store_explicit(known, (float)seen, memory_order_relaxed);
+        used_speed += 1 / share->cost;
         seen_speed += 1 / seen;
     }
     bool adopts = atomic_load_explicit(&learned_of(pool, open, 0)->used, memory_order_relaxed) == 0;
@@ -444,7 +446,7 @@ static void run_shared(asymo_pool *pool, const asymo_loop *loop, int64_t first_u
     const int64_t from_ticks = asymo_now_ticks();
     close_loop(pool, &t, call);
     bump(&pool->caller_wait_ticks, asymo_now_ticks() - from_ticks);
-    if (pool->n_workers <= loop->n_learned && open->policy <= ASYMO_POLICY_BIG) learn(pool, &t, call);
+    if (pool->n_workers <= loop->n_learned && open->policy == ASYMO_POLICY_GUIDED) learn(pool, open, call);
 }
 
 void asymo_pool_for(asymo_pool *pool, const asymo_loop *loop) {

@@ -21,8 +21,8 @@ enum {
 /* Runs units [begin, end) as this worker. */
 typedef void asymo_pool_work(void *context, int64_t worker, int64_t begin, int64_t end);
 
-/* What a loop has learned of a worker: ticks per unit, from the opening of the loop to the end of its last unit, smoothed (seen), and as
- * the shares have it (used). 0: nothing yet. Relaxed: a hint, any value gives the same results. */
+/* What a loop has learned of a worker: ticks per unit, smoothed (seen), and as the shares have it (used). 0: nothing yet. Relaxed: a
+ * hint, any value gives the same results. */
 typedef struct {
     _Atomic float seen, used;
 } asymo_learned;

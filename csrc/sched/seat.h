@@ -32,7 +32,7 @@ typedef struct {
     _Atomic int64_t since_ticks; /* when it began with what it holds */
     _Atomic uint64_t part_of;    /* the call that the next two belong to */
     _Atomic int64_t part_units;  /* units that it has finished */
-    _Atomic int64_t part_end_ticks;
+    _Atomic int64_t part_ticks;  /* and what they took */
     _Alignas(ASYMO_FALSE_SHARING) pool_counters counters;
     /* An interval of units. Filled by the caller while the loop is closed, taken from by everybody. */
     _Alignas(ASYMO_FALSE_SHARING) _Atomic uint64_t range;

@@ -47,7 +47,7 @@ static inline int64_t asymo_share_cut(int32_t policy, int64_t units, asymo_share
     for (int64_t i = 0; i < n; i++) {
         workers[i].faster = 0;
         for (int64_t j = 0; j < n; j++)
-            if (workers[j].cost < clearly * workers[i].cost) workers[i].faster += 1 / workers[j].cost;
+            if (workers[j].usual < clearly * workers[i].usual) workers[i].faster += 1 / workers[j].usual;
     }
     return n_intervals;
 }
@@ -68,7 +68,7 @@ static inline double asymo_share_part(int32_t policy, const asymo_share *worker,
 /* Whether a worker leaves a chunk to the faster ones: they would have finished all that is left before it had finished the chunk. Once
  * true it stays true, as `left` only shrinks. */
 static inline bool asymo_share_leaves(const asymo_share *worker, int64_t chunk, int64_t left) {
-    return worker->faster > 0 && (double)chunk * worker->cost * worker->faster > (double)left;
+    return worker->faster > 0 && (double)chunk * worker->usual * worker->faster > (double)left;
 }
 
 /* Whether to compute again, in `redo`, what somebody else has been computing for `elapsed` and should have finished after `usual`. Up to

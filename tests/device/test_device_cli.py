@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from asymo.bench import cli
+from asymo.cost.speeds import from_topology
 from asymo.device import profile, topology, tree
 from asymo.errors import InvalidArgumentError
-from asymo.runtime import session
+from asymo.runtime.crew import muster
+from asymo.runtime.team import wish
 
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
@@ -82,14 +84,17 @@ def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_default_cores_of_a_session(board: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = topology.read(board)
-    monkeypatch.setattr(session.topology, "read", lambda: machine)
     for knob in ("ASYMO_CORES", "ASYMO_NUM_THREADS"):
         monkeypatch.delenv(knob, raising=False)
-    assert session._cpus(None, 0) == (0, 4, 5, 6), "the quota pays for four: the fastest"
-    assert session._cpus("little", 0) == (0, 1, 2, 3)
-    assert session._cpus(None, 7) == (0, 1, 2, 3, 4, 5, 6), "a number that the user gives is obeyed"
-    assert session._cpus(None, 2) == (4, 6)
-    assert session._cpus(None, 8) == (-1,) * 8
+    machine = topology.read(board)
+
+    def cpus(cores: str | None, threads: int) -> tuple[int, ...]:
+        return muster(machine, wish(cores, threads), lambda found: from_topology(found, "neon", (8, 8))).cpus
+
+    assert cpus(None, 0) == (6, 4, 5, 0), "the quota pays for four: the fastest"
+    assert cpus("little", 0) == (0, 1, 2, 3)
+    assert cpus(None, 7) == (6, 4, 5, 0, 1, 2, 3), "a number that the user gives is obeyed"
+    assert cpus(None, 2) == (6, 4)
+    assert cpus(None, 8) == (-1,) * 8
     with pytest.raises(InvalidArgumentError, match="CPU 7 is offline"):
-        session._cpus("7", 0)
+        cpus("7", 0)

@@ -1,0 +1,151 @@
+"""Who works for a session: which CPUs, how many workers on them, and how fast these are. Pure decisions over a Topology."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asymo._core import Worker
+from asymo.cost.speeds import Machine, Rates, TypeSpeeds
+from asymo.device.topology import Core, Topology, parse_cpu_list
+from asymo.errors import InvalidArgumentError
+
+MAX_TYPES = 4
+"""Core types a pool tells apart; smaller ones count as one."""
+
+Speeds = Callable[[Topology], Machine]
+"""How fast the cores of a topology are: its types by their names, fastest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for. cores: as `Topology.select` takes them, None: all. threads: workers, 0: one per core that the quota pays."""
+
+    cores: str | tuple[int, ...] | None = None
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.threads, int | np.integer) or self.threads < 0:
+            raise InvalidArgumentError(f"intra_op_num_threads={self.threads!r}: give the number of workers, or 0 for one per core")
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The workers of a session, in the order of their types.
+
+    machine: the speeds of exactly these cores; types[w.type] is the type of worker w. designs: the core design under each worker, ""
+    where it is unknown or the kernel chooses the core. spins: whether workers may spin; they must not where more of them want to run
+    than can: a spinner keeps the one from running that it waits for, or burns the quota that it needs.
+    """
+
+    workers: tuple[Worker, ...]
+    machine: Machine
+    designs: tuple[str, ...]
+    spins: bool
+
+    @property
+    def cpus(self) -> tuple[int, ...]:
+        """The CPU each worker belongs on, -1 where it is left to the kernel."""
+        return tuple(w.cpu for w in self.workers)
+
+    @property
+    def type_names(self) -> tuple[str, ...]:
+        """The name of each worker's core type."""
+        return tuple(self.machine.types[w.type].name for w in self.workers)
+
+
+def muster(topology: Topology, wish: Wish, speeds: Speeds, *, must_fit: bool = False) -> Crew:
+    """The crew for a wish.
+
+    Few threads take the fastest cores. More threads than cores: the kernel places them, on a named core set they take turns.
+    must_fit: take what is left of the wish when the machine no longer has it, where otherwise InvalidArgumentError is raised.
+    """
+    cpus = _select(topology, wish, must_fit)
+    topology = topology.including(cpus)
+    n = wish.threads or min(len(cpus), topology.usable)
+    if must_fit:
+        n = min(n, len(cpus))
+    chosen = topology.best(cpus, n)
+    spins = n <= len(cpus) and not 0 < topology.quota < n
+    machine = speeds(topology)
+    if n > len(cpus):
+        if set(cpus) == {c.cpu for c in topology.cores}:
+            return _anywhere(topology, n, machine)
+        chosen = tuple(cpus[i % len(cpus)] for i in range(n))
+    names, known = topology.type_names, {c.cpu: c for c in topology.cores}
+    order = [t.name for t in machine.types]
+    cores = sorted((known[cpu] for cpu in chosen), key=lambda c: (order.index(names[c.cpu]), *_place(c, chosen)))
+    present = [t for t in machine.types if any(names[c.cpu] == t.name for c in cores)]
+    index = {t.name: min(i, MAX_TYPES - 1) for i, t in enumerate(present)}
+    types = [replace(t, cores=sum(names[c.cpu] == t.name for c in cores)) for t in present]
+    if len(types) > MAX_TYPES:
+        types[MAX_TYPES - 1 :] = [_merged(types[MAX_TYPES - 1 :])]
+    groups = _groups([(index[names[c.cpu]], c) for c in cores])
+    workers = [Worker(c.cpu, index[names[c.cpu]], group, bool(c.in_order)) for c, group in zip(cores, groups, strict=True)]
+    return Crew(tuple(workers), replace(machine, types=tuple(types)), tuple(c.name for c in cores), spins)
+
+
+def emulate(crew: Crew, factors: Sequence[float]) -> Crew:
+    """The crew with worker i made factors[i] times slower; those beyond the list stay as they are. Workers of one type and one factor are
+    a type."""
+    factors = [*factors, *[1.0] * len(crew.workers)][: len(crew.workers)]
+    kinds = sorted({(w.type, f) for w, f in zip(crew.workers, factors, strict=True)}, key=lambda kind: (kind[1], kind[0]))
+    if len(kinds) > MAX_TYPES:
+        raise InvalidArgumentError(f"slowdowns {factors} on these cores make {len(kinds)} core types; {MAX_TYPES} are told apart")
+    seats = sorted(range(len(factors)), key=lambda i: (kinds.index((crew.workers[i].type, factors[i])), i))
+    workers, types = [], []
+    for i in seats:
+        kind = kinds.index((crew.workers[i].type, factors[i]))
+        workers.append(crew.workers[i]._replace(type=kind, slowdown=factors[i]))
+    for kind, (type, factor) in enumerate(kinds):
+        types.append(replace(slower(crew.machine.types[type], factor), cores=sum(w.type == kind for w in workers)))
+    machine = replace(crew.machine, types=tuple(types))
+    return replace(crew, workers=tuple(workers), machine=machine, designs=tuple(crew.designs[i] for i in seats))
+
+
+def slower(type: TypeSpeeds, factor: float) -> TypeSpeeds:
+    """A core type that takes `factor` times as long for everything."""
+    if factor == 1:
+        return type
+    classes = {
+        name: Rates(tuple(s * factor for s in rates.alone), tuple(s * factor for s in rates.busy)) for name, rates in type.classes.items()
+    }
+    return replace(type, name=f"{type.name} / {factor:g}", classes=classes)
+
+
+def _select(topology: Topology, wish: Wish, must_fit: bool) -> tuple[int, ...]:
+    wanted = wish.cores if wish.cores is not None else "all"
+    try:
+        return topology.select(wanted)
+    except InvalidArgumentError:
+        if not must_fit:
+            raise
+    allowed = tuple(c.cpu for c in (*topology.cores, *topology.others) if c.allowed)
+    wanted = parse_cpu_list(wanted) if isinstance(wanted, str) else wanted
+    return tuple(cpu for cpu in wanted if cpu in allowed) or topology.select("all")
+
+
+def _place(core: Core, chosen: Sequence[int]) -> tuple[int, int, int]:
+    """Sorts the cores of a type: second hardware threads last, neighbours on one L2 side by side."""
+    return sum(s < core.cpu for s in core.siblings if s in chosen), min(core.l2_cpus, default=core.cpu), core.cpu
+
+
+def _groups(cores: Sequence[tuple[int, Core]]) -> list[int]:
+    """A number for each set of cores of one type on one L2, -1 for a core that has its own."""
+    keys = [(type, min(core.l2_cpus)) if core.l2_cpus else (type, -1 - core.cpu) for type, core in cores]
+    shared = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    return [shared.index(key) if key in shared else -1 for key in keys]
+
+
+def _merged(types: Sequence[TypeSpeeds]) -> TypeSpeeds:
+    """Several types as one, as fast as most of its cores are."""
+    return replace(max(types, key=lambda t: t.cores), name=types[-1].name, cores=sum(t.cores for t in types))
+
+
+def _anywhere(topology: Topology, n: int, machine: Machine) -> Crew:
+    """n workers that the kernel places, more than there are cores: one type."""
+    in_order = all(c.in_order for c in topology.cores)
+    kind = replace(machine.types[0], cores=n, in_order=in_order)
+    return Crew((Worker(in_order=in_order),) * n, replace(machine, types=(kind,)), ("",) * n, False)

@@ -1,0 +1,147 @@
+"""A session's workers while they live: the crew, its pool, and what becomes of both when the machine changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from asymo import _core, knobs
+from asymo.cost import calibrate
+from asymo.cost.speeds import Machine, from_topology
+from asymo.device import topology
+from asymo.device.topology import Topology, format_cpu_list
+from asymo.errors import InvalidArgumentError
+from asymo.runtime import pools
+from asymo.runtime.crew import Wish, emulate, muster
+from asymo.runtime.stats import SessionStats, WorkerReport
+from asymo.runtime.watch import Watch
+
+log = logging.getLogger("asymo")
+
+ANDROID = "on Android keep the app in the foreground (Termux: termux-wake-lock, battery use unrestricted)"
+FEWER = f"ask who took them (taskset -p, the cgroup's cpuset.cpus and cpu.max; {ANDROID}), or name fewer cores or threads"
+UNPINNED = f"results are right, but the kernel may put two workers on one core: name cores that are allowed and online; {ANDROID}"
+UNKNOWN = "check the cores' types with `asymo-bench topology`; cores= and `asymo-bench calibrate` overrule them"
+
+
+class Team:
+    """The crew of a wish and its pool.
+
+    crew, pool: as they are now. replans: how often they have been replaced. Before each run: `if monotonic() >= team.due and
+    team.changed(): plan anew`. spin_ns: as for Pool.
+    """
+
+    def __init__(self, wish: Wish, spin_ns: int | None = None) -> None:
+        self._wish, self._spin_ns = wish, spin_ns
+        self._root = str(knobs.ROOT.get())
+        self._watch = Watch(self._root)
+        self.due = self._watch.due
+        self._is_warned = False
+        self.replans = 0
+        self._must_fit = False
+        found = self._muster()
+        self._must_fit = self.crew.cpus[0] >= 0  # as many workers as CPUs at most, then also later
+        self._start(None)
+        if found.notes:
+            more = f" (and {len(found.notes) - 1} more such notes)" if len(found.notes) > 1 else ""
+            self._warn(f"what the system tells of its cores is not all clear: {found.notes[0]}{more}", UNKNOWN)
+
+    def changed(self) -> bool:
+        """Whether crew and pool are new, because what this process may use is no longer what it was at the last call."""
+        news, is_forked = self._watch.news(), self._watch.take_fork()
+        self.due = self._watch.due
+        moved = [] if is_forked else self._moved()
+        if not news and not moved and not is_forked:
+            return False
+        before = self.crew
+        self._muster()
+        if self.crew == before and not moved and not is_forked:
+            return False
+        self._start(self.pool)
+        self.replans += 1
+        what = news or (f"the system moved workers off CPUs {format_cpu_list(moved)}" if moved else "the process forked")
+        now = f"{what}: planned anew for {self}"
+        if len(self.crew.workers) < len(before.workers):
+            self._warn(now, FEWER)
+        else:
+            log.info("%s", now)
+        return True
+
+    def _moved(self) -> list[int]:
+        """The CPUs whose workers are no longer pinned there. Worker 0 does not count: it is the caller, and each has a mask of its own."""
+        return [cpu for cpu, now in zip(self._placed[1:], self.pool.placement()[1:], strict=True) if cpu != now]
+
+    def forked(self) -> None:
+        """This is a child process: it has none of the workers."""
+        self._watch.forked()
+        self.due = 0.0
+
+    def stats(self) -> SessionStats:
+        """What each worker has done."""
+        counted = self.pool.stats()
+        units = sum(c.units for c in counted) or 1
+        reports = [
+            WorkerReport(
+                cpu=cpu,
+                wanted=wanted,
+                type=type,
+                core=design,
+                utilisation=c.busy_ns / ((c.busy_ns + c.wait_ns) or 1),
+                share=c.units / units,
+                **c._asdict(),
+            )
+            for cpu, wanted, type, design, c in zip(
+                self.pool.placement(), self.crew.cpus, self.crew.type_names, self.crew.designs, counted, strict=True
+            )
+        ]
+        return SessionStats(tuple(reports), self.replans, self.crew.machine.basis)
+
+    def __str__(self) -> str:
+        cpus = [cpu for cpu in self._placed if cpu >= 0]
+        n = len(self.crew.workers)
+        where = f"on CPUs {format_cpu_list(cpus)}" if cpus else "where the kernel puts them"
+        return f"{n} worker{'s' * (n > 1)} {where}" + (f", {n - len(cpus)} not pinned" if 0 < len(cpus) < n else "")
+
+    def _muster(self) -> Topology:
+        found = topology.read(self._root, self._watch.limits.mask)
+        crew = muster(found, self._wish, _speeds, must_fit=self._must_fit)
+        self.crew = emulate(crew, factors) if (factors := _slowdown()) else crew
+        return found
+
+    def _start(self, instead_of: _core.Pool | None) -> None:
+        self.pool = pools.pool(self.crew, self._spin_ns, instead_of)
+        self._placed = self.pool.placement()
+        refused = [cpu for cpu, placed in zip(self.crew.cpus, self._placed, strict=True) if cpu != placed]
+        if refused:
+            self._warn(f"the system refused to pin workers to CPUs {format_cpu_list(refused)}", UNPINNED)
+
+    def _warn(self, what: str, remedy: str) -> None:
+        """One warning a session; what comes later is for those who listen to everything."""
+        log.log(logging.INFO if self._is_warned else logging.WARNING, "%s; %s", what, remedy)
+        self._is_warned = True
+
+
+def wish(cores: str | Sequence[int] | None, threads: int) -> Wish:
+    """What a session wants by its arguments, else by the knobs."""
+    if cores is None:
+        return Wish(knobs.CORES.get(), threads if threads != 0 else knobs.NUM_THREADS.get() or 0)
+    return Wish(cores if isinstance(cores, str) else tuple(int(c) for c in cores), threads)
+
+
+def _speeds(machine: Topology) -> Machine:
+    """The kept calibration. Without one: equal cores need none, unequal ones are measured for a second; recorded machines cannot be."""
+    if knobs.ROOT.get() == "/":
+        return calibrate.machine(machine, quick=len(machine.types) > 1)
+    mr, nr, _ = _core.gemm_geometry()
+    return from_topology(machine, _core.isa_name(), (mr, nr))
+
+
+def _slowdown() -> tuple[float, ...]:
+    text = knobs.SLOWDOWN.get() or ""
+    try:
+        factors = tuple(float(part) for part in text.split(",") if part.strip())
+        if not all(1 <= f <= 64 for f in factors):
+            raise ValueError
+    except ValueError:
+        raise InvalidArgumentError(f'{knobs.SLOWDOWN.name}={text!r}: give a factor from 1 to 64 for each worker, such as "1,3"') from None
+    return factors

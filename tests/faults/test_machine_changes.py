@@ -1,0 +1,226 @@
+"""The machine shrinks and grows under a session: results stay right, one warning says what to do, placement tells the truth."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from _child import run
+
+from asymo.device import profile, tree
+
+CPUS = sorted(os.sched_getaffinity(0))
+CPU = "sys/devices/system/cpu"
+needs_two = pytest.mark.skipif(len(CPUS) < 2, reason="one CPU")
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """A machine with the CPUs of this one, two by default, of two types."""
+    files = {f"{CPU}/present": f"0-{max(CPUS)}", f"{CPU}/online": f"0-{max(CPUS)}"}
+    return tree.write(files, tmp_path)
+
+
+@needs_two
+def test_the_mask_shrinks_and_grows_between_runs() -> None:
+    told = run("""
+cpus = sorted(os.sched_getaffinity(0))
+session = asymo.load(model)
+first, before = session(x), session.placement
+os.sched_setaffinity(0, cpus[:1])
+second, shrunk = session(x), session.placement
+os.sched_setaffinity(0, cpus)
+third, after = session(x), session.placement
+tell(right=right(first), same=[first.tobytes() == y.tobytes() for y in (second, third)], places=[before, shrunk, after], cpus=cpus)
+""")
+    cpus = told["cpus"]
+    assert told["right"]
+    assert told["same"] == [True, True]
+    assert told["places"] == [cpus, cpus[:1], cpus]
+    (warning,) = told["said"]
+    assert "CPUs this process may use changed from" in warning
+    assert "taskset" in warning
+
+
+@needs_two
+def test_named_cores_that_are_gone() -> None:
+    """What is left of the set is used, and all that is allowed when nothing is."""
+    told = run("""
+cpus = sorted(os.sched_getaffinity(0))
+session = asymo.load(model, cores=str(cpus[-1]))
+places = [session.placement]
+os.sched_setaffinity(0, cpus[:1])
+y = session(x)
+tell(right=right(y), places=[*places, session.placement], cpus=cpus)
+""")
+    assert told["right"]
+    assert told["places"] == [told["cpus"][-1:], told["cpus"][:1]]
+
+
+@needs_two
+def test_threads_that_have_masks_of_their_own_change_nothing() -> None:
+    told = run("""
+cpus = sorted(os.sched_getaffinity(0))
+session = asymo.load(model)
+places, ok = [], []
+def work(cpu):
+    os.sched_setaffinity(0, [cpu])
+    for _ in range(5):
+        ok.append(right(session(x)))
+    places.append(session.placement)
+for cpu in cpus[:2]:
+    thread = threading.Thread(target=work, args=(cpu,))
+    thread.start()
+    thread.join()
+tell(ok=ok, places=places, cpus=cpus)
+""")
+    assert all(told["ok"])
+    assert all(len(place) == len(told["cpus"]) for place in told["places"])
+    assert told["said"] == []
+
+
+@needs_two
+def test_a_new_thread_shows_that_cores_are_back() -> None:
+    told = run("""
+cpus = sorted(os.sched_getaffinity(0))
+session = asymo.load(model)
+os.sched_setaffinity(0, cpus[:1])
+session(x)
+places, ok = [session.placement], []
+def work():
+    os.sched_setaffinity(0, cpus)
+    ok.append(right(session(x)))
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+tell(ok=ok, places=[*places, session.placement], cpus=cpus)
+""")
+    assert told["ok"] == [True]
+    assert told["places"] == [told["cpus"][:1], told["cpus"]]
+
+
+@needs_two
+def test_the_mask_changes_during_runs() -> None:
+    """Every thread of the process, workers included, is sent here and there while two threads run the model."""
+    told = run("""
+cpus = sorted(os.sched_getaffinity(0))
+session = asymo.load(model)
+good = session(x).tobytes()
+stop, same = threading.Event(), []
+def work():
+    while not stop.is_set():
+        same.append(session(x).tobytes() == good)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for i in range(60):
+    for task in os.listdir("/proc/self/task"):
+        try:
+            os.sched_setaffinity(int(task), [[cpus[0]], [cpus[-1]], cpus][i % 3])
+        except ProcessLookupError:
+            pass
+stop.set()
+for thread in threads:
+    thread.join()
+tell(same=all(same), n=len(same))
+""")
+    assert told["same"]
+    assert told["n"] > 0
+
+
+def test_cores_that_the_system_refuses(tmp_path: Path) -> None:
+    """The tree tells of more CPUs than there are."""
+    files = {f"{CPU}/{name}": f"0-{max(CPUS) + 2}" for name in ("present", "online")}
+    told = run(
+        """
+session = asymo.load(model)
+y = session(x)
+tell(right=right(y), places=session.placement)
+""",
+        tree.write(files, tmp_path),
+    )
+    assert told["right"]
+    assert told["places"][-2:] == [-1, -1]
+    (warning,) = told["said"]
+    assert f"refused to pin workers to CPUs {max(CPUS) + 1}-{max(CPUS) + 2}" in warning
+    assert "cores" in warning
+
+
+def test_a_core_goes_offline_and_comes_back(tmp_path: Path) -> None:
+    files = tree.files(profile.load("rpi5"))
+    root = tree.write(files, tmp_path)
+    told = run(
+        """
+from pathlib import Path
+online = Path(os.environ["ASYMO_ROOT"]) / "sys/devices/system/cpu/online"
+session = asymo.load(model)
+results, sizes = [session(x)], [len(session.placement)]
+for text in ("0-2", "0", "", "\\0\\xff", "0-3"):
+    online.write_text(text)
+    results.append(session(x))
+    sizes.append(len(session.placement))
+tell(right=right(results[0]), same=[y.tobytes() == results[0].tobytes() for y in results], sizes=sizes)
+""",
+        root,
+    )
+    assert told["right"]
+    assert all(told["same"])
+    assert told["sizes"] == [4, 3, 1, 4, 4, 4], "a file that tells nothing takes nothing away"
+    assert len(told["said"]) == 1
+
+
+QUOTAS = [("50000 100000", 1), ("100000 100000", 1), ("150000 100000", 2), ("max 100000", 4), ("nonsense", 4), ("", 4)]
+
+
+def test_the_quota_changes(tmp_path: Path) -> None:
+    root = tree.write(tree.files(profile.load("rpi5")) | {"sys/fs/cgroup/cpu.max": "max 100000"}, tmp_path)
+    told = run(
+        f"""
+from pathlib import Path
+quota = Path(os.environ["ASYMO_ROOT"]) / "sys/fs/cgroup/cpu.max"
+session = asymo.load(model)
+results, sizes = [session(x)], []
+for text, _ in {QUOTAS!r}:
+    quota.write_text(text)
+    results.append(session(x))
+    sizes.append(len(session.placement))
+tell(right=right(results[0]), same=[y.tobytes() == results[0].tobytes() for y in results], sizes=sizes)
+""",
+        root,
+    )
+    assert told["right"]
+    assert all(told["same"])
+    assert told["sizes"] == [workers for _, workers in QUOTAS]
+
+
+@pytest.mark.parametrize("garbage", ["", "?", "-1", "9" * 30, "0-9999999", "4096 x", "\0"], ids=repr)
+def test_garbage_in_every_file(garbage: str, tmp_path: Path) -> None:
+    root = tree.write(tree.files(profile.load("rk3399")) | {"sys/fs/cgroup/cpu.max": "x"}, tmp_path)
+    for path in root.rglob("*"):
+        if path.is_file():
+            path.write_text(garbage)
+    told = run("session = asymo.load(model)\ny = session(x)\ntell(right=right(y), places=session.placement)", root)
+    assert told["right"]
+    assert told["places"]
+    assert len(told["said"]) <= 1
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    """Links that lead nowhere but to themselves: not even root reads them."""
+    root = tree.write(tree.files(profile.load("rpi5")), tmp_path)
+    for path in root.rglob("*"):
+        if path.is_file() and path.name not in ("online", "present"):
+            path.unlink()
+            path.symlink_to(path.name)
+    told = run("session = asymo.load(model)\ny = session(x)\ntell(right=right(y), places=session.placement)", root)
+    assert told["right"]
+    assert len(told["places"]) == 4
+    (warning,) = told["said"]
+    assert "asymo-bench topology" in warning or "refused" in warning
+
+
+def test_no_sysfs_at_all(tmp_path: Path) -> None:
+    told = run("session = asymo.load(model)\ny = session(x)\ntell(right=right(y), places=session.placement)", tmp_path)
+    assert told["right"]
+    assert len(told["places"]) == 1

@@ -13,7 +13,7 @@ import numpy as np
 
 import asymo
 from asymo import _core, knobs
-from asymo.bench import calibrate_cli, compare, demo, device_cli, feeds, plan_cli
+from asymo.bench import calibrate_cli, compare, demo, device_cli, feeds, plan_cli, simulate_cli
 from asymo.bench.measure import measure
 from asymo.bench.peers import PEERS
 from asymo.bench.report import FORMATS, Progress, Row, table
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     device_cli.add(commands, _add_format)
     calibrate_cli.add(commands, _add_format)
     plan_cli.add(commands, _add_inputs, _add_format)
+    simulate_cli.add(commands, _add_format)
     return top
 
 

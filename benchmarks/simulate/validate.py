@@ -24,6 +24,8 @@ MODELS = {
 }
 """ncnn's name -> ours of the same architecture. mobilenet_v2 only takes part in the fit."""
 CHECKED = ("resnet18", "mobilenet", "squeezenet", "vgg16")
+WITHIN = 0.2
+"""The largest relative error that is accepted."""
 
 
 FINE = 12

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from math import ceil, log
-from typing import Any
+from math import ceil, inf, log
+from typing import Any, NamedTuple
 
 from asymo.cost import steps
 from asymo.cost.features import CLASSES
@@ -33,6 +33,9 @@ CLAIM_SHARE = 0.1
 
 SPIN_S = 50e-6
 """Workers wait spinning for a next parallel step that is nearer than this; ten times what waking costs."""
+
+TINY = 1e-12
+"""Seconds of a unit that costs nothing."""
 
 SLACK = 2.0
 """They spin this many times as long as the gap was predicted to last."""
@@ -54,8 +57,7 @@ def counts(cores: int) -> list[int]:
     return [n for n in range(1, cores + 1) if n <= 8 or n == cores or n % (1 << (n.bit_length() - 3)) == 0]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A step on one set of cores; seconds. cores, unit_s: per type.
 
     perfect: all units, perfectly shared. wait: until the last core is done. memory: the least time in which the step's bytes cross it.
@@ -89,6 +91,42 @@ class Decision:
     asleep: bool = False
 
 
+class Problem:
+    """A step's units and what one costs on each type: unit_s[t][n - 1] seconds with n cores of type t busy. memory: see `Option`."""
+
+    def __init__(
+        self, machine: Machine, units: int, phases: int, unit_s: Sequence[Sequence[float]], memory: float = 0.0, wake: float = 0.0
+    ) -> None:
+        self.units, self._phases, self._memory, self._wake, self._unit_s = units, phases, memory, wake, unit_s
+        self._barrier = machine.barrier_s
+        self._claims = [t.claim_s for t in machine.types]
+
+    def bound(self, cores: tuple[int, ...]) -> float:
+        """Seconds that these cores do not beat."""
+        rate = sum(n / u[n - 1] for n, u in zip(cores, self._unit_s, strict=True) if n)
+        return max(self._phases * self.units / rate, self._memory) + self._phases * (sum(cores) - 1) * self._barrier
+
+    def option(self, cores: tuple[int, ...]) -> Option:
+        """The step on these cores."""
+        units, phases, workers = self.units, self._phases, sum(cores)
+        unit_s = tuple([u[max(n, 1) - 1] for n, u in zip(cores, self._unit_s, strict=True)])
+        perfect = phases * units / sum([n / u for n, u in zip(cores, unit_s, strict=True)])
+        if workers == 1:
+            return Option(cores, unit_s, perfect, 0.0, 0.0, 0.0, 0.0, 0.0)
+        slowest = max([u for n, u in zip(cores, unit_s, strict=True) if n])
+        claims = phases * (2 + 2 * log(max(units / (2 * workers), 1)))
+        return Option(
+            cores,
+            unit_s,
+            perfect,
+            max(phases * makespan(units, cores, unit_s) - perfect, phases * slowest / 2),
+            self._memory,
+            claims * max([c for c, n in zip(self._claims, cores, strict=True) if n]),
+            phases * (workers - 1) * self._barrier,
+            self._wake,
+        )
+
+
 class Sharer:
     """Decides for one machine. run_bytes: bytes that a whole run touches, as in cost.steps. Decisions are kept per arguments."""
 
@@ -101,35 +139,65 @@ class Sharer:
         self._decisions: dict[tuple[Any, ...], Decision] = {}
 
     def options(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> list[Option]:
-        """The step on every set of cores that is weighed, fewer cores first; () of a step without units."""
-        units, phases = steps.units(kind, args, self.machine), steps.phases(kind, args)
-        if not units:
-            return []
-        speeds = [self._unit_s(kind, args, t) for t in range(len(self.everyone))]
-        memory = self._memory_s(kind, args)
-        return [self._option(units, phases, cores, speeds, memory, asleep) for cores in self.sets if sum(cores) <= max(units, 1)]
+        """The step on every set of cores that is weighed, fewer cores first; [] of a step without units."""
+        problem = self._problem(kind, args, asleep)
+        return [problem.option(cores) for cores in self.sets if sum(cores) <= problem.units]
 
     def everybody(self, kind: str, args: Mapping[str, Any]) -> float:
-        """Seconds of the step on all cores, or on one when that is quicker."""
-        units, phases = steps.units(kind, args, self.machine), steps.phases(kind, args)
+        """Seconds of the step on all cores, or on one when that is quicker, as if all types had the caches of the first."""
+        machine, first = self.machine, self.machine.types[0]
+        units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
         if not units:
             return 0.0
-        one = (1,) + (0,) * (len(self.everyone) - 1)
-        if self.everyone == one:
-            return steps.step_seconds(kind, args, self.machine.types[0], 1, self.machine, self.run_bytes)
-        speeds = [self._unit_s(kind, args, t) for t in range(len(self.everyone))]
-        return min(self._option(units, phases, cores, speeds, 0.0, False).seconds for cores in (one, self.everyone))
+        name, counted = steps.vector(kind, args, steps.place(first, first.cores, machine, self.run_bytes))
+        costs = [
+            (sum(c * s for c, s in zip(counted, t.classes[name].at(n, t.of), strict=True)) / (units * phases)) or TINY
+            for n, t in zip(self.everyone, machine.types, strict=True)
+        ]
+        alone = sum(c * s for c, s in zip(counted, first.classes[name].alone, strict=True))
+        if sum(self.everyone) == 1:
+            return alone
+        everyone = Problem(machine, units, phases, [[u] * n for n, u in zip(self.everyone, costs, strict=True)])
+        return min(alone, everyone.option(self.everyone).seconds)
 
     def decide(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> Decision:
         """The set of cores, and how they share. How long they spin after it is left to `sequence`."""
         key = (kind, asleep, *args.items())
         if key not in self._decisions:
-            options = self.options(kind, args, asleep)
-            best = min((o.seconds for o in options), default=0.0)
-            option = next((o for o in options if o.seconds <= best * (1 + GAIN)), NOTHING)
-            units = steps.units(kind, args, self.machine)
-            self._decisions[key] = Decision(option, self._sharing(option, units), units, asleep)
+            problem = self._problem(kind, args, asleep)
+            option = self._best(problem) if problem.units else NOTHING
+            self._decisions[key] = Decision(option, self._sharing(option, problem.units), problem.units, asleep)
         return self._decisions[key]
+
+    def _best(self, problem: Problem) -> Option:
+        """The smallest of the sets that are nearly the fastest."""
+        found: list[Option] = []
+        limit = inf
+        for cores in reversed(self.sets):
+            if sum(cores) <= problem.units and problem.bound(cores) <= limit:
+                found.append(problem.option(cores))
+                limit = min(limit, found[-1].seconds * (1 + GAIN))
+        return next(o for o in reversed(found) if o.seconds <= limit)
+
+    def _problem(self, kind: str, args: Mapping[str, Any], asleep: bool) -> Problem:
+        machine = self.machine
+        units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
+        if not units:
+            return Problem(machine, 0, phases, [])
+        unit_s = [self._unit_s(kind, args, t) for t in range(len(machine.types))]
+        name, counted = steps.vector(kind, args, steps.place(machine.types[0], machine.cores, machine, self.run_bytes))
+        memory = counted[CLASSES[name].index("memory")] / machine.memory_B
+        return Problem(machine, units, phases, unit_s, memory, machine.wake_s if asleep else 0.0)
+
+    def _unit_s(self, kind: str, args: Mapping[str, Any], t: int) -> list[float]:
+        """Seconds of a unit on a core of type t with 1, 2, ... of them busy: on a line."""
+        speeds, machine = self.machine.types[t], self.machine
+        n = speeds.cores
+        alone = max(steps.unit_seconds(kind, args, speeds, 1, machine, self.run_bytes), TINY)
+        if n == 1:
+            return [alone]
+        busy = max(steps.unit_seconds(kind, args, speeds, n, machine, self.run_bytes), TINY)
+        return [alone + (busy - alone) * i / (n - 1) for i in range(n)]
 
     def sequence(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Decision]:
         """The decisions for steps (kind, args) that follow each other: where the next parallel step is far, workers sleep."""
@@ -154,45 +222,6 @@ class Sharer:
         claims = [t.claim_s / CLAIM_SHARE for t in self.machine.types]
         chunk = tuple(min(max(ceil(c / u), 1), finest) for c, u in zip(claims, option.unit_s, strict=True))
         return Sharing(option.cores, chunk, tuple(1e9 * u for u in option.unit_s))
-
-    def _unit_s(self, kind: str, args: Mapping[str, Any], t: int) -> tuple[float, float]:
-        """Seconds of a unit on a core of type t: with one busy, with all of them."""
-        speeds, machine = self.machine.types[t], self.machine
-        alone = steps.unit_seconds(kind, args, speeds, 1, machine, self.run_bytes)
-        busy = alone if speeds.cores == 1 else steps.unit_seconds(kind, args, speeds, speeds.cores, machine, self.run_bytes)
-        return max(alone, 1e-12), max(busy, 1e-12)
-
-    def _memory_s(self, kind: str, args: Mapping[str, Any]) -> float:
-        """Seconds in which what the step brings from memory can cross it, whoever asks for it."""
-        speeds = self.machine.types[0]
-        at = steps.place(speeds, sum(self.everyone), self.machine, self.run_bytes)
-        name, counted = steps.vector(kind, args, at)
-        return counted[CLASSES[name].index("memory")] / self.machine.memory_B
-
-    def _option(
-        self, units: int, phases: int, cores: tuple[int, ...], speeds: Sequence[tuple[float, float]], memory: float, asleep: bool
-    ) -> Option:
-        """speeds: of each type as in `_unit_s`; in between they lie on a line."""
-        unit_s = tuple(
-            alone + (busy - alone) * (max(n, 1) - 1) / (of - 1) if of > 1 else alone
-            for n, of, (alone, busy) in zip(cores, self.everyone, speeds, strict=True)
-        )
-        workers = sum(cores)
-        perfect = phases * units / sum(n / u for n, u in zip(cores, unit_s, strict=True))
-        if workers == 1:
-            return Option(cores, unit_s, perfect, 0.0, 0.0, 0.0, 0.0, 0.0)
-        slowest = max(u for n, u in zip(cores, unit_s, strict=True) if n)
-        claims = phases * (2 + 2 * log(max(units / (2 * workers), 1)))
-        return Option(
-            cores,
-            unit_s,
-            perfect,
-            max(phases * makespan(units, cores, unit_s) - perfect, phases * slowest / 2),
-            memory,
-            claims * max(t.claim_s for t, n in zip(self.machine.types, cores, strict=True) if n),
-            phases * (workers - 1) * self.machine.barrier_s,
-            self.machine.wake_s if asleep else 0.0,
-        )
 
 
 NOTHING = Option((), (), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

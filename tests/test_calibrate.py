@@ -63,7 +63,9 @@ def test_an_outlier_does_not_bend_the_fit() -> None:
 
 def test_the_reach_of_a_cache_is_where_streams_slow_down() -> None:
     """Half of the way from 1 to 3 seconds a byte lies half-way between 8 and 16: 12, of which half counts."""
-    assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 3.0, 3.0], 100) == 6
+    assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 3.0, 3.0], 20) == 6
+    assert calibrate._reach([4, 8, 16, 32], [1.0, 2.9, 1.0, 3.0], 100) == 25
+    assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 3.0, 3.0], 5) == 5
     assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 1.0, 1.1], 100) == 100
     assert calibrate._reach([], [], 100) == 100
 

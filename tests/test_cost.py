@@ -341,6 +341,12 @@ def test_memory_bound_steps_use_few_cores() -> None:
     assert without_limit.cores >= best.cores
 
 
+def test_of_many_cores_a_few_numbers_are_weighed() -> None:
+    assert model.counts(4) == [1, 2, 3, 4]
+    assert model.counts(17) == [1, 2, 3, 4, 6, 8, 12, 16, 17]
+    assert all(model.counts(n)[-1] == n for n in range(1, 200))
+
+
 def test_of_equally_fast_sets_the_smallest() -> None:
     """Here everything waits for the shared memory, and cores cost nothing."""
     assert choose(Work("gemv", 1, 4096, 4096, nr=8), PHONE, wake_s=0.0, barrier_s=0.0, memory_B=1e9).cores == 1

@@ -450,25 +450,24 @@ def _with_caches(generic: TypeSpeeds, kind: Sequence[Core], cpu: int) -> TypeSpe
             slots[0], slots[1], slots[2] = x, weights, y
             times = np.zeros((1, 1, 2), np.int64)
             samples = []
-            for _ in range(max(4, min(12, (24 << 20) // size))):
+            for _ in range(max(6, min(20, (48 << 20) // size))):
                 program.run(pool, slots, times_ns=times)
                 samples.append(int(times[0, 0, 1] - times[0, 0, 0]))
-            per_byte.append(float(np.median(samples[1:])) / size)
+            per_byte.append(min(samples) / size)
     pool.close()
     return replace(generic, l3_bytes=_reach(sizes, per_byte, generic.l3_bytes))
 
 
 def _reach(sizes: Sequence[int], per_byte: Sequence[float], listed: int) -> int:
-    """The size of a cache from seconds per byte at growing sizes: CALM of where they have grown half-way, at most what is listed."""
+    """The size of a cache from seconds per byte at growing sizes: CALM of where they have grown half-way for good, between a quarter and
+    all of what is listed."""
     if not sizes or per_byte[-1] < 1.2 * per_byte[0]:
         return listed
     middle = (per_byte[0] + per_byte[-1]) / 2
-    for i in range(1, len(sizes)):
-        if per_byte[i] >= middle:
-            low, high = per_byte[i - 1], per_byte[i]
-            part = (middle - low) / (high - low) if high > low else 0.0
-            return min(int(CALM * (sizes[i - 1] + part * (sizes[i] - sizes[i - 1]))), listed)
-    return listed
+    last = max(i for i, value in enumerate(per_byte) if value <= middle)
+    low, high = per_byte[last], per_byte[last + 1]
+    reached = sizes[last] + (middle - low) / (high - low) * (sizes[last + 1] - sizes[last])
+    return max(min(int(CALM * reached), listed), listed // 4)
 
 
 TINY = 200

@@ -35,9 +35,8 @@ class Wish:
 class Crew:
     """The workers of a session, in the order of their types.
 
-    machine: the speeds of exactly these cores; types[w.type] is the type of worker w. designs: the core design under each worker, ""
-    where it is unknown or the kernel chooses the core. spins: whether workers may spin; they must not where more of them want to run
-    than can: a spinner keeps the one from running that it waits for, or burns the quota that it needs.
+    machine: the speeds of exactly these cores; types[w.type] is the type of worker w. designs: the core design under each worker, "" where
+    it is unknown. spins: whether workers may spin; where there are more of them than the quota pays for, that would burn it.
     """
 
     workers: tuple[Worker, ...]
@@ -47,7 +46,7 @@ class Crew:
 
     @property
     def cpus(self) -> tuple[int, ...]:
-        """The CPU each worker belongs on, -1 where it is left to the kernel."""
+        """The CPU each worker belongs on."""
         return tuple(w.cpu for w in self.workers)
 
     @property
@@ -57,23 +56,15 @@ class Crew:
 
 
 def muster(topology: Topology, wish: Wish, speeds: Speeds, *, must_fit: bool = False) -> Crew:
-    """The crew for a wish.
+    """The crew for a wish: the fastest cores of its set, and never more workers than these are, which would only take turns.
 
-    Few threads take the fastest cores. More threads than cores: the kernel places them, on a named core set they take turns.
-    must_fit: take what is left of the wish when the machine no longer has it, where otherwise InvalidArgumentError is raised.
+    must_fit: take what is left of the core set when the machine no longer has all of it, where otherwise InvalidArgumentError is raised.
     """
     cpus = _select(topology, wish, must_fit)
     topology = topology.including(cpus)
-    n = wish.threads or min(len(cpus), topology.usable)
-    if must_fit:
-        n = min(n, len(cpus))
-    chosen = topology.best(cpus, n)
-    spins = n <= len(cpus) and not 0 < topology.quota < n
+    chosen = topology.best(cpus, min(wish.threads or topology.usable, len(cpus)))
+    spins = not 0 < topology.quota < len(chosen)
     machine = speeds(topology)
-    if n > len(cpus):
-        if set(cpus) == {c.cpu for c in topology.cores}:
-            return _anywhere(topology, n, machine)
-        chosen = tuple(cpus[i % len(cpus)] for i in range(n))
     names, known = topology.type_names, {c.cpu: c for c in topology.cores}
     order = [t.name for t in machine.types]
     cores = sorted((known[cpu] for cpu in chosen), key=lambda c: (order.index(names[c.cpu]), *_place(c, chosen)))
@@ -142,10 +133,3 @@ def _groups(cores: Sequence[tuple[int, Core]]) -> list[int]:
 def _merged(types: Sequence[TypeSpeeds]) -> TypeSpeeds:
     """Several types as one, as fast as most of its cores are."""
     return replace(max(types, key=lambda t: t.cores), name=types[-1].name, cores=sum(t.cores for t in types))
-
-
-def _anywhere(topology: Topology, n: int, machine: Machine) -> Crew:
-    """n workers that the kernel places, more than there are cores: one type."""
-    in_order = all(c.in_order for c in topology.cores)
-    kind = replace(machine.types[0], cores=n, in_order=in_order)
-    return Crew((Worker(in_order=in_order),) * n, replace(machine, types=(kind,)), ("",) * n, False)

@@ -38,10 +38,10 @@ class Team:
         self.due = self._watch.due
         self._is_warned = False
         self.replans = 0
-        self._must_fit = False
-        found = self._muster()
-        self._must_fit = self.crew.cpus[0] >= 0  # as many workers as CPUs at most, then also later
+        found = self._muster(must_fit=False)
         self._start(None)
+        if wish.threads > len(self.crew.workers):
+            log.info("%d threads were asked for; there are %s", wish.threads, self)
         if found.notes:
             more = f" (and {len(found.notes) - 1} more such notes)" if len(found.notes) > 1 else ""
             self._warn(f"what the system tells of its cores is not all clear: {found.notes[0]}{more}", UNKNOWN)
@@ -54,7 +54,7 @@ class Team:
         if not news and not moved and not is_forked:
             return False
         before = self.crew
-        self._muster()
+        self._muster(must_fit=True)
         if self.crew == before and not moved and not is_forked:
             return False
         self._start(self.pool)
@@ -102,9 +102,9 @@ class Team:
         where = f"on CPUs {format_cpu_list(cpus)}" if cpus else "where the kernel puts them"
         return f"{n} worker{'s' * (n > 1)} {where}" + (f", {n - len(cpus)} not pinned" if 0 < len(cpus) < n else "")
 
-    def _muster(self) -> Topology:
+    def _muster(self, must_fit: bool) -> Topology:
         found = topology.read(self._root, self._watch.limits.mask)
-        crew = muster(found, self._wish, _speeds, must_fit=self._must_fit)
+        crew = muster(found, self._wish, _speeds, must_fit=must_fit)
         self.crew = emulate(crew, factors) if (factors := _slowdown()) else crew
         return found
 

@@ -357,8 +357,13 @@ static void close_loop(asymo_pool *pool, const taker *t, uint64_t call) {
         for (int64_t rank = 0; rank < called_of(call, (int32_t)type); rank++) {
             pool_seat *seat = seat_of(pool, type, rank);
             asymo_spin spin = {0};
-            while (seat->index != 0 && !is_over(t, pool, seat, serial, may_rescue))
-                if (!asymo_spin_more(&spin, spin_ns) && !may_rescue) pool_await(seat, busy_in(serial), 0);
+            while (seat->index != 0 && !is_over(t, pool, seat, serial, may_rescue)) {
+                if (asymo_spin_more(&spin, spin_ns)) continue;
+                if (may_rescue)
+                    sched_yield(); /* the worker may be waiting for this very CPU */
+                else
+                    pool_await(seat, busy_in(serial), 0);
+            }
         }
 }
 

@@ -13,6 +13,10 @@ typedef struct {
 /* false: the kernel would not tell; *mask is empty then. */
 bool asymo_pin_get(asymo_cpu_mask *mask);
 bool asymo_pin_set(const asymo_cpu_mask *mask);
+/* The kernel's number of the calling thread. */
+int32_t asymo_pin_thread(void);
+/* The one CPU that a thread may run on, -1: there are several, or the thread has ended. */
+int32_t asymo_pin_of(int32_t thread);
 /* The CPU that the calling thread is on right now, -1: unknown. No system call on most machines. */
 int32_t asymo_pin_current(void);
 int64_t asymo_pin_count(const asymo_cpu_mask *mask);

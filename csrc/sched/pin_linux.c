@@ -1,15 +1,29 @@
 #define _GNU_SOURCE
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "pin.h"
 
-bool asymo_pin_get(asymo_cpu_mask *mask) {
+static bool get(pid_t thread, asymo_cpu_mask *mask) {
     memset(mask, 0, sizeof *mask);
-    return sched_getaffinity(0, sizeof *mask, (cpu_set_t *)mask) == 0;
+    return sched_getaffinity(thread, sizeof *mask, (cpu_set_t *)mask) == 0;
 }
 
+bool asymo_pin_get(asymo_cpu_mask *mask) { return get(0, mask); }
+
 bool asymo_pin_set(const asymo_cpu_mask *mask) { return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0; }
+
+int32_t asymo_pin_thread(void) { return (int32_t)syscall(SYS_gettid); }
+
+int32_t asymo_pin_of(int32_t thread) {
+    asymo_cpu_mask mask;
+    if (!get(thread, &mask) || asymo_pin_count(&mask) != 1) return -1;
+    int32_t cpu = 0;
+    while ((mask.bits[cpu / 64] >> cpu % 64 & 1) == 0) cpu++;
+    return cpu;
+}
 
 int32_t asymo_pin_current(void) { return sched_getcpu(); }
 

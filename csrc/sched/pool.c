@@ -22,6 +22,7 @@ static void *worker_main(void *argument) {
     char name[16] = "asymo-worker";
     prctl(PR_SET_NAME, name);
     asymo_float_env_set();
+    atomic_store_explicit(&seat->id, asymo_pin_thread(), memory_order_relaxed);
     atomic_store_explicit(&seat->placed, asymo_pin_to(seat->config.cpu, &seat->pool->caller_mask), memory_order_relaxed);
     pool_stand_up(seat);
     pool_serve(seat);
@@ -235,8 +236,14 @@ void asymo_pool_spin(asymo_pool *pool, int64_t spin_ns) {
 
 void asymo_pool_policy(asymo_pool *pool, int32_t policy) { atomic_store_explicit(&pool->policy, policy, memory_order_relaxed); }
 
+/* Where the kernel has them now: it moves a pinned thread whose CPU goes offline or leaves the cpuset. Worker 0, who is another thread in
+ * each run, counts as where it was last. */
 void asymo_pool_places(const asymo_pool *pool, int32_t *cpus) {
-    for (int64_t i = 0; i < pool->n_workers; i++) cpus[i] = atomic_load_explicit(&pool->seats[i].placed, memory_order_relaxed);
+    for (int64_t i = 0; i < pool->n_workers; i++) {
+        const pool_seat *seat = &pool->seats[i];
+        cpus[i] = atomic_load_explicit(&seat->placed, memory_order_relaxed);
+        if (i > 0 && cpus[i] >= 0 && asymo_pin_of(atomic_load_explicit(&seat->id, memory_order_relaxed)) != cpus[i]) cpus[i] = -1;
+    }
 }
 
 void asymo_pool_read_stats(asymo_pool *pool, asymo_worker_stats *stats) {

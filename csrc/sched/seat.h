@@ -43,7 +43,8 @@ typedef struct {
     asymo_worker_config config;
     pthread_t thread;
     void *scratch;
-    _Atomic int32_t placed; /* where it is pinned, -1: it is not */
+    _Atomic int32_t placed; /* where it was pinned, -1: it was not */
+    _Atomic int32_t id;     /* the kernel's number of its thread */
     /* The caller's own: the loop in which it left the worker behind. */
     bool strays;
     bool stray_holds; /* it held a chunk then */

@@ -224,3 +224,24 @@ def test_no_sysfs_at_all(tmp_path: Path) -> None:
     told = run("session = asymo.load(model)\ny = session(x)\ntell(right=right(y), places=session.placement)", tmp_path)
     assert told["right"]
     assert len(told["places"]) == 1
+
+
+@needs_two
+def test_workers_that_were_moved_are_replaced() -> None:
+    """As when a CPU goes offline and comes back before anybody looks: the kernel unpins its worker."""
+    told = run("""
+cpus = sorted(os.sched_getaffinity(0))
+session = asymo.load(model)
+first, places = session(x), [session.placement]
+for task in os.listdir("/proc/self/task"):
+    if open(f"/proc/self/task/{task}/comm").read().strip() == "asymo-worker":
+        os.sched_setaffinity(int(task), cpus)
+places.append(session.placement)
+second = session(x)
+tell(right=right(first), same=first.tobytes() == second.tobytes(), places=[*places, session.placement], replans=session.stats().replans)
+""")
+    cpus = CPUS
+    assert told["right"]
+    assert told["same"]
+    assert told["places"] == [cpus, [cpus[0]] + [-1] * (len(cpus) - 1), cpus]
+    assert told["replans"] == 1

@@ -283,12 +283,20 @@ def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
     load, store = ops["load"], ops["store"]
     for size in (3000, 40_000, 400_000):
         found += [probes.eltwise(size, 1, [ops["neg"]], load, store), probes.eltwise(size, 2, [ops["add"], ops["mul"]], load, store)]
-        found += [probes.eltwise(size, 2, [ops["add"], ops["mul"], ops["exp"], ops["max"], ops["add"]], load, store)]
+        found += [probes.eltwise(size, 2, [ops["add"], ops["mul"], ops["max"], ops["add"], ops["mul"]], load, store)]
         found += [probes.copy(size // 100, 100, False), probes.copy(size // 100, 100, True), probes.reduce(size // 100, 100, 1)]
         found += [probes.softmax(size // 100, 100), probes.norm(size // 384 + 1, 384), probes.lrn(size // 64, 64)]
         found += [probes.typed(size, typed_ops["add"], _core.constant("I64")), probes.gather(size // 200, 200)]
-    found += [probes.copy(9, 49 * 1024, True), probes.copy(1024, 49, True), probes.copy(56 * 56, 24, False), probes.reduce(1, 49, 1024)]
+    found += [
+        probes.copy(50_000, 3, True),
+        probes.copy(5_000, 3, True),
+        probes.copy(9, 9216, True),
+        probes.copy(1024, 49, True),
+        probes.copy(56 * 56, 24, False),
+        probes.reduce(1, 49, 1024),
+    ]
     found += [probes.reduce(49, 1000, 1), probes.softmax(12, 128 * 16), probes.softmax(1, 1000), probes.norm(8, 4096)]
+    found += [probes.pack(k, n, turned, nr) for k, n in ((32, 128), (512, 256)) for turned in (False, True)]
     found += [probes.pool(56, 64, 3, 2, 0), probes.pool(112, 32, 3, 2, 0), probes.pool(28, 192, 2, 2, 1), probes.pool(17, 256, 3, 1, 1)]
     found += [probes.pool(7, 512, 7, 1, 1), probes.lrn(55 * 55, 96), probes.gather(128, 384)]
     found += [probes.resample(1, 40, 40 * 64, 1), probes.resample(40, 40, 64, 1), probes.resample(40, 40, 64, 2)]

@@ -131,7 +131,7 @@ def classify(kind: str, args: Args, mr: int = 8) -> str:
         case "fill":
             return "copy"
         case "gemm_pack":
-            return "transpose"
+            return "copy" if args["n_stride"] == 1 else "transpose"
         case "argreduce":
             return "reduce"
     return kind
@@ -401,7 +401,7 @@ def _eltwise(args: Args, at: Place) -> Counts:
     size = _shape(args)
     size_in, size_out = args["n_in"], args["n_out"]
     work: Counts = {
-        "lane": float(size * max(args["n_code"] - size_out, 1)),
+        "lane": float(size * max(args["n_code"] - size_in - size_out, 1)),
         "span": float(ceil_div(size, 256) * args["n_code"]),
         "unit": float(_UNITS["eltwise"](args, at.nr)),
     }
@@ -422,15 +422,23 @@ def _is_transpose(args: Args) -> bool:
 
 
 def _copy(args: Args, at: Place) -> Counts:
-    size, width = _shape(args), args["size_bytes"]
-    rows = prod(args["shape"][: max(args["rank"] - 1, 0)])
-    fast = width == 4 or not _is_transpose(args)
-    work: Counts = {
-        "lane": float(size * width / 4) if fast else 0.0,
-        "item": 0.0 if fast else float(size),
-        "span": float(rows),
-        "unit": float(_UNITS["copy"](args, at.nr)),
-    }
+    """Rows by memcpy; a transpose by registers where one side's last dimension and the other's last but one are dense (4 bytes), two to
+    four columns interleaved; anything else element by element: see csrc/exec/copy.c."""
+    size, width, rank = _shape(args), args["size_bytes"], args["rank"]
+    rows = prod(args["shape"][: max(rank - 1, 0)])
+    work: Counts = {"unit": float(_UNITS["copy"](args, at.nr))}
+    if not _is_transpose(args):
+        work |= {"lane": size * width / 4, "span": float(rows)}
+    else:
+        cols, src, dst = args["shape"][rank - 1], args["src_stride"], args["dst_stride"]
+        source_rows_dense = rank > 1 and src[rank - 2] == 1 and dst[rank - 1] == 1
+        target_rows_dense = rank > 1 and src[rank - 1] == 1 and dst[rank - 2] == 1
+        if width == 4 and source_rows_dense and 2 <= cols <= 4:
+            work["span"] = float(rows)
+        elif width == 4 and (source_rows_dense or target_rows_dense):
+            work["lane"] = float(size)
+        else:
+            work["item"] = float(size)
     return _dense(work, at, size * width, size * width)
 
 
@@ -442,14 +450,9 @@ def _fill(args: Args, at: Place) -> Counts:
 def _pack(args: Args, at: Place) -> Counts:
     entries = prod(args["batch"])
     size = entries * args["k"] * round_up(args["n"], at.nr)
-    fast = args["n_stride"] == 1
     panels = entries * ceil_div(args["n"], at.nr)
-    work: Counts = {
-        "lane": float(size) if fast else 0.0,
-        "item": 0.0 if fast else float(size),
-        "span": float(panels * args["k"]),
-        "unit": float(panels),
-    }
+    work: Counts = {"unit": float(panels)}
+    work |= {"lane": float(size), "span": float(panels * args["k"])} if args["n_stride"] == 1 else {"item": float(size)}
     return _dense(work, at, 4 * size, 4 * size)
 
 

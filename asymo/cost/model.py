@@ -293,8 +293,8 @@ def predict(work: Work, crews: Sequence[Crew], wake_s: float, barrier_s: float, 
 
 
 def counts(cores: int) -> list[int]:
-    """How many of `cores` equal cores are weighed: every number up to 4, then 6, 8, 12, 16, 24, ... and all. On 8 + 16 made-up cores no step
-    of `benchmarks/cost.py` is more than 4 % slower for it, 85 of 100 are as fast, and it takes a third of the time."""
+    """How many of `cores` equal cores are weighed: every number up to 4, then 6, 8, 12, 16, 24, ... and all. On 8 + 16 made-up cores no
+    step of `benchmarks/cost.py` is more than 4 % slower for it, 85 of 100 are as fast, and it takes a third of the time."""
     return [n for n in range(1, cores + 1) if n <= 4 or n == cores or n % (1 << (n.bit_length() - 2)) == 0]
 
 

@@ -165,6 +165,14 @@ def copy(rows: int, cols: int, turned: bool) -> Probe:
     return Probe("copy", args, (rows * (cols + 16), rows * cols))
 
 
+def pack(k: int, n: int, turned: bool, nr: int) -> Probe:
+    """B[k, n] of a MatMul packed at run time, from k x n or from n x k."""
+    args = {
+        "k": k, "n": n, "k_stride": 1 if turned else n, "n_stride": k if turned else 1, "batch": (1, 1, 1), "b_stride": (0, 0, 0),
+    }  # fmt: skip
+    return Probe("gemm_pack", args, (k * n, k * round_up(n, nr)))
+
+
 def pool(side: int, channels: int, kernel: int, stride: int, mode: int) -> Probe:
     out = (side - kernel) // stride + 1
     image = _image((side, side), channels, (out, out), channels)

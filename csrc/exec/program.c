@@ -49,6 +49,7 @@ asymo_status asymo_program_append(asymo_program *program, const asymo_step_row *
     step->units = units;
     step->phases = phases;
     step->sharing = *sharing;
+    step->sharing.horizon = ASYMO_MIN(sharing->horizon, index + ASYMO_POOL_AHEAD); /* then run_steps writes the context anew */
     step->repeatable = row->is_repeatable && sharing->horizon > index;
     program->scratch_bytes = ASYMO_MAX(program->scratch_bytes, scratch_bytes);
     program->n_steps++;
@@ -96,13 +97,13 @@ static asymo_status run_steps(const asymo_program *program, asymo_pool *pool, vo
                               int64_t *times_ns, step_run *runs, _Atomic int32_t *fault) {
     const int64_t n_workers = asymo_pool_workers(pool);
     if (times_ns) memset(times_ns + 2 * n_workers * first, 0, 2 * (size_t)(n_workers * (last - first)) * sizeof *times_ns);
-    for (int64_t i = first, n_loops = 0; i < last; i++) {
+    for (int64_t i = first; i < last; i++) {
         const asymo_program_step *step = &program->steps[i];
         if (step->units == 0) continue;
         asymo_pool_settle(pool, i);
+        /* Stragglers may still use those of the steps before, back to the horizon; nobody is left behind with units of a phased step. */
+        step_run *run = &runs[i % ASYMO_POOL_AHEAD];
         for (int64_t phase = 0; phase < step->phases; phase++) {
-            /* A straggler may still use the one of a loop before. */
-            step_run *run = &runs[n_loops++ % ASYMO_POOL_AHEAD];
             *run = (step_run){.step = step, .pool = pool, .phase = phase, .fault = fault};
             if (times_ns) run->times_ns = times_ns + 2 * n_workers * i;
             const asymo_status status = resolve(step, i, slots, run->operands);

@@ -345,10 +345,9 @@ static bool is_over(const taker *t, asymo_pool *pool, pool_seat *seat, uint64_t 
 
 /* Withdraws the call and waits until all units are computed. */
 static void close_loop(asymo_pool *pool, const taker *t, uint64_t call) {
-    /* Where nobody steals, everybody must come. */
-    if (!asymo_share_steals(t->loop->policy))
-        for (asymo_spin spin = {0}; units_left(t) > 0;)
-            if (!asymo_spin_more(&spin, caller_spin_ns(pool))) sched_yield();
+    /* Where nobody steals, everybody must come. Else nothing is left, and this is what is_over may rely on: see asymo_range_take. */
+    for (asymo_spin spin = {0}; units_left(t) > 0;)
+        if (!asymo_spin_more(&spin, caller_spin_ns(pool))) sched_yield();
     const uint64_t serial = serial_of(call);
     atomic_exchange_explicit(&pool->call, serial << SERIAL_SHIFT, memory_order_seq_cst);
     const bool may_rescue = t->loop->loop.repeatable && t->loop->policy == ASYMO_POLICY_GUIDED && !pool->crowded;
@@ -425,16 +424,16 @@ static uint64_t next_serial(asymo_pool *pool) {
     return serial;
 }
 
-static void run_alone(asymo_pool *pool, const asymo_loop *loop) {
+static void run_alone(asymo_pool *pool, const asymo_loop *loop, int64_t first_unit) {
     pool_seat *seat = &pool->seats[0];
     const int64_t from_ticks = asymo_now_ticks();
-    loop->work(loop->context, 0, 0, loop->units);
+    loop->work(loop->context, 0, first_unit, loop->units);
     if (seat->config.slowdown > 1) {
         const pool_loop alone = {.loop = *loop};
-        slow_down(&(taker){.seat = seat, .loop = &alone}, 0, loop->units, from_ticks);
+        slow_down(&(taker){.seat = seat, .loop = &alone}, first_unit, loop->units, from_ticks);
     }
     bump(&seat->counters.steps, 1);
-    bump(&seat->counters.units, loop->units);
+    bump(&seat->counters.units, loop->units - first_unit);
 }
 
 static void run_shared(asymo_pool *pool, const asymo_loop *loop, int64_t first_unit, const int64_t *cores) {
@@ -463,8 +462,7 @@ void asymo_pool_for(asymo_pool *pool, const asymo_loop *loop) {
         if (crew_of(pool, &piece, cores) > 1) {
             run_shared(pool, &piece, first, cores);
         } else {
-            piece.units = loop->units;
-            run_alone(pool, &piece);
+            run_alone(pool, loop, first);
             return;
         }
     }

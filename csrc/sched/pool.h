@@ -15,7 +15,7 @@
 
 enum {
     ASYMO_POOL_MAX_WORKERS = 1023,
-    ASYMO_POOL_AHEAD = 16, /* loops that a straggler may lie behind: the context of that many must stay as it is */
+    ASYMO_POOL_AHEAD = 16, /* loops that a straggler may lie behind */
 };
 
 /* Runs units [begin, end) as this worker. */
@@ -57,5 +57,5 @@ void *asymo_pool_worker_scratch(const asymo_pool *pool, int64_t worker);
 bool asymo_pool_worker_is_in_order(const asymo_pool *pool, int64_t worker);
 
 /* Computes every unit of [0, units) in chunks. A repeatable loop may return while a straggler still computes units that the caller has
- * computed too; asymo_pool_settle and asymo_pool_leave wait for it. */
+ * computed too; asymo_pool_settle and asymo_pool_leave wait for it, and loop->context must stay as it is until then. */
 void asymo_pool_for(asymo_pool *pool, const asymo_loop *loop);

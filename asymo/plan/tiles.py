@@ -60,9 +60,10 @@ def gemm_candidates(m: int, n: int, k: int, target: Target, entries: int = 1) ->
     """unit_m, unit_n, n_fastest of C[m, n] += A[m, k] B[k, n], `entries` times (batch entries, groups).
 
     unit_m is a multiple of mr and unit_n of nr, as square as m and n allow. A strip and B block take at most half of L2 each, unless one
-    tile does not fit. n_fastest is chosen so that the operand that is read again for every unit is the smaller stream.
+    tile does not fit. n_fastest is chosen so that the operand that is read again for every unit is the smaller stream. But where B stays in
+    half of L2 anyway, several cores take whole rows: most of the rows of A that a core reads are then those that it wrote itself.
     """
-    mr, nr, l2_bytes, _ = target
+    mr, nr, l2_bytes, cores = target
     m, n, k = max(m, 1), max(n, 1), max(k, 1)
     half = l2_bytes // 2 // (4 * k)
     most_m = min(round_up(m, mr), max(mr, half // mr * mr))
@@ -75,7 +76,8 @@ def gemm_candidates(m: int, n: int, k: int, target: Target, entries: int = 1) ->
         unit_m, unit_n = even(m, unit_m, mr), even(n, unit_n, nr)
         n_first = m * k + k * n * ceil_div(m, unit_m)
         m_first = k * n + m * k * ceil_div(n, unit_n)
-        yield {"unit_m": unit_m, "unit_n": unit_n, "n_fastest": int(n_first <= m_first)}
+        by_rows = cores > 1 and n <= half and unit_m < m
+        yield {"unit_m": unit_m, "unit_n": unit_n, "n_fastest": int(by_rows or n_first <= m_first)}
 
 
 def dwconv_candidates(

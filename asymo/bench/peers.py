@@ -164,12 +164,12 @@ class LiteRt:
         self.version = metadata.version("ai-edge-litert")
         self._interpreter = Interpreter(str(file), num_threads=threads)
         self._interpreter.allocate_tensors()
-        self._inputs = [d["index"] for d in sorted(self._interpreter.get_input_details(), key=_number)]
+        self._inputs = [(d["index"], d["dtype"]) for d in sorted(self._interpreter.get_input_details(), key=_number)]
         self._outputs = [d["index"] for d in sorted(self._interpreter.get_output_details(), key=_number)]
 
     def run(self, feeds: Feeds) -> list[np.ndarray]:
-        for index, array in zip(self._inputs, feeds.values(), strict=True):
-            self._interpreter.set_tensor(index, array)
+        for (index, dtype), array in zip(self._inputs, feeds.values(), strict=True):
+            self._interpreter.set_tensor(index, array.astype(dtype, copy=False))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 

@@ -42,7 +42,7 @@ class Loop:
         if policy == "big":
             workers, policy = [w for w in workers if w.type == workers[0].type], "guided"
         self._policy, self._units, self._caller = policy, units, workers[0].core
-        self._shares = _core.shares([(w.type, w.group, w.chunk, w.cost) for w in workers])
+        self._shares = _core.shares([(w.type, w.group, w.chunk, w.cost, w.cost) for w in workers])
         bounds = [0, *_core.sched_cut(policy, units, self._shares)]
         pointers = [self._shares + i for i in range(len(workers))]
         self._of = {w.core: share for w, share in zip(workers, pointers, strict=True)}

@@ -81,9 +81,10 @@ SAME_TYPE = 0.9
 
 
 def from_profile(profile: Profile) -> Machine:
-    """The machine of a profile with our NEON kernels. Machine.basis is "profile NAME"."""
+    """The machine of a profile with our NEON kernels, types in the order of the kernel's capacities. Machine.basis is "profile NAME"."""
     groups: list[list[Cluster]] = []
-    for cluster in sorted(profile.clusters, key=_flops, reverse=True):
+    known = all(c.cpu_capacity_expected for c in profile.clusters)
+    for cluster in sorted(profile.clusters, key=lambda c: (c.cpu_capacity_expected if known else 0, _flops(c)), reverse=True):
         same = (g for g in groups if g[0].core == cluster.core and _clock(profile, cluster) >= SAME_TYPE * _clock(profile, g[0]))
         if (group := next(same, None)) is not None:
             group.append(cluster)

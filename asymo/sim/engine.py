@@ -54,7 +54,8 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Core:
-    """left: seconds of work at full speed. demand: bytes/s of shared memory at full speed. done: units it has computed."""
+    """left: seconds of work at full speed. demand: bytes/s of shared memory at full speed. done: units of its own that it has computed.
+    repeats: the straggler's chunk that it computes again, [repeats_to, end) of it done. is_excused: nobody waits for it."""
 
     id: int
     ready: float
@@ -65,6 +66,8 @@ class _Core:
     rate: float = 1.0
     done: int = 0
     has_looked: bool = False
+    repeats: Chunk | None = None
+    repeats_to: int = 0
     is_excused: bool = False
 
     def finds(self, chunk: Chunk, task: Task, hardware: Hardware, now: float) -> None:
@@ -107,7 +110,12 @@ def run_phase(
         coming = [] if loop.is_empty else [c.ready for c in cores if c.chunk is None and not c.has_looked]
         if not needed and not coming:
             assert loop.is_empty, f"{task.name}: units are left and nobody takes them"
-            return Outcome(now, {c.id: work_through(c.left, c.id, now, slowdowns) if c.chunk else now for c in cores}, spans)
+            free = dict.fromkeys(ready, now)
+            for core in cores:
+                if core.chunk is not None:
+                    free[core.id] = work_through(core.left, core.id, now, slowdowns)
+                    spans.append(Span(core.id, core.begin, free[core.id], core.chunk))
+            return Outcome(now, free, spans)
         busy = [c for c in cores if c.chunk is not None]
         _set_rates(busy, hardware, slowdowns, now)
         edges = [t for s in slowdowns for t in (s.begin, s.end) if t > now]
@@ -117,8 +125,10 @@ def run_phase(
             if core.left <= TICK or now + core.left / core.rate <= now:
                 assert core.chunk is not None
                 spans.append(Span(core.id, core.begin, then, core.chunk))
-                core.done += core.chunk.end - core.chunk.begin
-                core.chunk, core.ready, core.is_excused = None, then, False
+                if not core.chunk.repeated:
+                    core.done += core.chunk.end - core.chunk.begin
+                    core.ready = then
+                core.chunk, core.is_excused = None, False
         now = then
 
 
@@ -135,20 +145,27 @@ def factor(slowdowns: Sequence[Slowdown], core: int, now: float) -> float:
 
 
 def _rescue(caller: _Core, cores: Sequence[_Core], task: Task, hardware: Hardware, loop: Loop, opened: float, now: float) -> float:
-    """The caller, with nothing left to take, computes a straggler's chunk again if the rule says so. Else: when to ask again."""
+    """The caller, with nothing left to take, computes a straggler's chunk again if the rule says so: from the back, in its own smallest
+    chunks, as long as the straggler holds it. Returns when to ask again."""
     if caller.chunk is not None or not caller.has_looked or not loop.is_empty or not caller.done:
         return inf
     again = inf
     for core in cores:
         if core.chunk is None or core.is_excused or core is caller:
             continue
-        redo = (caller.ready - opened) / caller.done * (core.chunk.end - core.chunk.begin)
-        usual = redo * loop.cost(core.id) / loop.cost(caller.id)
-        if loop.redoes(now - core.begin, usual, redo):
-            core.is_excused = True
-            caller.finds(core.chunk._replace(repeated=True), task, hardware, now)
+        if caller.repeats is not core.chunk:
+            redo = (caller.ready - opened) / caller.done * (core.chunk.end - core.chunk.begin)
+            usual = redo * loop.cost(core.id) / loop.cost(caller.id)
+            if not loop.redoes(now - core.begin, usual, redo):
+                again = min(again, max(loop.ask_again(core.begin, usual, redo), now) + ASK_S)
+                continue
+            caller.repeats, caller.repeats_to = core.chunk, core.chunk.end
+        if caller.repeats_to > core.chunk.begin:
+            begin = max(core.chunk.begin, caller.repeats_to - loop.least(caller.id))
+            caller.finds(Chunk(begin, caller.repeats_to, repeated=True), task, hardware, now)
+            caller.repeats_to = begin
             return inf
-        again = min(again, max(loop.ask_again(core.begin, usual, redo), now) + ASK_S)
+        core.is_excused = True
     return again
 
 

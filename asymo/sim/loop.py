@@ -60,6 +60,10 @@ class Loop:
         """Predicted seconds of a unit on a core that takes part."""
         return float(self._of[core].cost)
 
+    def least(self, core: int) -> int:
+        """Units of the smallest chunk of a core that takes part."""
+        return int(self._of[core].chunk)
+
     def take(self, core: int) -> Chunk | None:
         """The chunk that this core takes next; None: it takes no more of this phase."""
         me = self._of.get(core)

@@ -110,7 +110,6 @@ def simulate(
                 events.append(Event(index, span))
             for core, end in outcome.free.items():
                 if end > outcome.end:
-                    busy[core] += end - outcome.end
                     horizons[core] = max(task.horizon, index + 1)
                 free[core] = end
                 active[core] = outcome.end
@@ -130,7 +129,7 @@ def _wake(hardware: Hardware, task: Task, idle: float, is_caller: bool) -> float
 
 def _alone(task: Task, hardware: Hardware, core: int, now: float, slowdowns: Sequence[Slowdown]) -> Outcome:
     """All units of a phase on one core, as one call: nothing is claimed."""
-    seconds = float(task.seconds[hardware.type_of[core]][-1])
+    seconds = max(float(task.seconds[hardware.type_of[core]][-1]), float(task.traffic[-1]) / hardware.memory_B)
     end = work_through(seconds, core, now, slowdowns)
     return Outcome(end, {core: end}, [Span(core, now, end, Chunk(0, task.units))])
 

@@ -1,23 +1,31 @@
-"""The cost of an empty step: a chain of steps of one element per unit, shared by all workers, beside the same chain run by the caller."""
+"""The cost of an empty step: a chain of steps of one element per unit, shared by all workers, beside the same chain run by the caller.
+Then crowds: more workers than CPUs, and two sessions at once, against their fair share of the machine."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
 import numpy as np
 
+import asymo
 from asymo import _core
 from asymo.bench.report import Row, table
 from asymo.plan.plan import Sharing
-from benchmarks.asymmetry.rounds import Gate, heading
+from benchmarks import models
+from benchmarks.asymmetry.efficiency import two_digits
+from benchmarks.asymmetry.rounds import Field, Gate, heading
 
 STEPS, RUNS = 1000, 20
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("dispatch", help=__doc__)
+    command.add_argument("--models", default="mobilenet_v2,resnet18", help="for the crowds")
     command.set_defaults(report=report)
 
 
@@ -58,5 +66,40 @@ def report(args: argparse.Namespace, gate: Gate) -> int:
         for units in (2, 16, 64)
     ]
     print(heading("Nanoseconds a step, medians", gate))
-    print(table(rows, "markdown"))
+    print(table(rows, "markdown") + "\n")
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    crowds = [crowd(model, args) for model in args.models]
+    print(table(two_digits(crowds), "markdown", "Time of a run against the fair share: 1 is ideal"))
     return 0
+
+
+def crowd(model: str, args: argparse.Namespace) -> Row:
+    """Runs of one session of two workers, beside: one asked for eight threads on the same two CPUs; two sessions called by two threads, and two
+    processes, each of which should take twice as long."""
+    feeds = models.inputs(model, sizes={"seq": 128})
+    sessions = [asymo.load(models.path(model), cores=args.cpus) for _ in range(2)]
+    many = asymo.load(models.path(model), cores=args.cpus, threads=8)
+    times: dict[str, list[float]] = {"alone": [], "8 threads": [], "2 sessions": [], "2 processes": []}
+    with Field(model, args.cpus) as field, ThreadPoolExecutor(2) as threads:
+        processes = [field.both("asymo") for _ in range(2)]
+        runs = max(5, int(1e3 * args.seconds / run_ms(sessions[0], feeds, 10)))
+        for _ in range(args.rounds):
+            calls: dict[str, Callable[[], list[float]]] = {
+                "alone": lambda: [run_ms(sessions[0], feeds, runs)],
+                "8 threads": lambda: [run_ms(many, feeds, runs)],
+                "2 sessions": lambda: list(threads.map(lambda s: run_ms(s, feeds, runs), sessions)),
+                "2 processes": lambda: [median(ns) / 1e6 for ns in threads.map(lambda p: p.ask(runs), processes)],
+            }
+            for name, call in calls.items():
+                times[name] += call()
+    alone = median(times["alone"])
+    fair = {"8 threads": alone, "2 sessions": 2 * alone, "2 processes": 2 * alone}
+    return {"model": model, "alone, ms": alone, **{name: median(times[name]) / fair[name] for name in fair}}
+
+
+def run_ms(session: asymo.InferenceSession, feeds: dict[str, np.ndarray], runs: int) -> float:
+    """Milliseconds of a run, mean over so many."""
+    begin = time.perf_counter_ns()
+    for _ in range(runs):
+        session.run(None, feeds)
+    return (time.perf_counter_ns() - begin) / runs / 1e6

@@ -15,7 +15,9 @@ from typing import TypeVar
 
 import numpy as np
 
+import asymo
 from asymo import _core
+from asymo.bench import demo
 from asymo.bench.compare import Contestant, start
 from benchmarks import models
 from benchmarks.asymmetry.slow import CACHE, Probe
@@ -126,12 +128,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _basis() -> str:
+    """What Asymo knows the speeds of this machine from."""
+    return asymo.load(demo.MODEL).stats().basis
+
+
 def heading(what: str, gate: Gate) -> str:
     """Machine, date and command, as every table wants them."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    machine = f"{date.today()}, {cpu}, Linux {platform.release()}, {_core.isa_name()}, FMA peak {gate.probe.best:.0f} GFLOP/s a core"
     return (
-        f"{what}\n\n{date.today()}, {cpu}, Linux {platform.release()}, {_core.isa_name()}, FMA peak {gate.probe.best:.0f} GFLOP/s a core. "
-        f"Of {gate.visits} visits {gate.rejected} were rejected: not two full cores.\n\n"
+        f"{what}\n\n{machine}. Asymo plans by {_basis()}. Of {gate.visits} visits {gate.rejected} were rejected: not two full cores.\n\n"
         f"    python -m benchmarks.asymmetry {' '.join(sys.argv[1:])}\n"
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from asymo.cost.speeds import Machine, from_topology, generic
-from asymo.device import profile, tree
+from asymo.cost.devices import from_profile
+from asymo.cost.speeds import Machine, generic
+from asymo.device import profile
 from asymo.plan.plan import Args
 
 NAMES = ("big", "mid", "little", "tiny")
@@ -19,8 +20,8 @@ def machine(*types: tuple[int, float], wake_s: float = 5e-6, barrier_s: float = 
 
 
 def recorded(name: str) -> Machine:
-    """The machine of a device profile, with generic speeds."""
-    return from_topology(tree.machine(profile.load(name)), "neon", (8, 8))
+    """The machine of a device profile."""
+    return from_profile(profile.load(name))
 
 
 def gemm(m: int, n: int, k: int) -> Args:

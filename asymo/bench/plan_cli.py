@@ -13,13 +13,14 @@ import numpy as np
 import asymo
 from asymo.bench import feeds
 from asymo.bench.report import Row, table
+from asymo.cost.devices import from_profile
 from asymo.cost.speeds import Machine
 from asymo.device import profile, tree
 from asymo.errors import InvalidArgumentError
 from asymo.plan import explain
 from asymo.plan.plan import Plan
 from asymo.runtime.crew import Wish, muster
-from asymo.runtime.planning import device_machine, plan_for
+from asymo.runtime.planning import plan_for
 from asymo.runtime.profile import Record
 from asymo.runtime.team import Team, wish
 
@@ -115,7 +116,8 @@ def machine(device: str | None, cores: str | None, threads: int) -> Machine:
     if device is None:
         return Team(wish(cores, threads)).crew.machine
     recorded = profile.load(device)
-    return muster(tree.machine(recorded), Wish(cores, threads), lambda _: device_machine(recorded)).machine
+    known = from_profile(recorded)
+    return muster(tree.machine(recorded), Wish(cores, threads), lambda _: known).machine if cores or threads else known
 
 
 def _measure(args: argparse.Namespace, shapes: dict[str, tuple[int, ...]]) -> tuple[list[Plan], list[list[float]]]:

@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from asymo._core import gemm_geometry, isa_name
-from asymo.cost.speeds import Machine, from_topology
-from asymo.device import tree
-from asymo.device.profile import Profile
+from asymo.cost.speeds import Machine
 from asymo.errors import InvalidArgumentError
 from asymo.graph import passes
 from asymo.graph.ir import TensorType
@@ -17,14 +15,6 @@ from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
 from asymo.plan.planner import plan
 from asymo.runtime.stage import bind, split
-
-NEON = ("neon", (8, 8))
-"""Instruction set and (mr, nr) of the kernels on recorded devices: csrc/kernels/gemm/gemm.inc."""
-
-
-def device_machine(recorded: Profile) -> Machine:
-    """What is known of the speeds of a recorded device with our kernels."""
-    return from_topology(tree.machine(recorded), *NEON)
 
 
 def plan_for(path: str | bytes | os.PathLike[str], machine: Machine, shapes: Mapping[str, Sequence[int]] | None = None) -> Plan:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asymo.device import profile
 from asymo.plan.plan import SERIAL, Args
-from asymo.plan.share import Sharer, counts, makespan, spin_ns
+from asymo.plan.share import Sharer, counts, makespan, spin_ns, wait
 from asymo.plan.tiles import Fitter
 
 
@@ -38,6 +38,14 @@ def test_makespan_is_the_least(units: int, crews: list[tuple[int, float]]) -> No
         last, u = ends[0]
         ends[0] = (last + u, u)
     assert makespan(units, cores, unit_s) == pytest.approx(last, rel=1e-6)
+
+
+def test_wait_by_hand() -> None:
+    """4 units on a core of 1 s and one of 3 s fit exactly: 3 and 1. At 2.4 s the fast one still does 3; at 3.75 s the slow one is late."""
+    late = (3 - 4 / (1 + 1 / 2.4) + 0 + 3.75 - 4 / (1 + 1 / 3.75)) / 3
+    assert wait(4, [1, 1], [1.0, 3.0]) == pytest.approx(late)
+    assert wait(400, [1, 1], [0.01, 0.03]) < late / 20
+    assert wait(2, [2], [1.0]) == pytest.approx((1 - 2 / 2.25 + 0 + 1.25 - 2 / 1.8) / 3)
 
 
 def test_counts() -> None:
@@ -85,7 +93,7 @@ def test_terms_by_hand() -> None:
     fast, slow = option.unit_s
     assert slow == pytest.approx(2 * fast, rel=0.03)
     assert option.perfect == pytest.approx(96 / (2 / fast + 2 / slow))
-    assert option.wait == pytest.approx(slow / 2)  # more than the makespan adds: 96 units in turns of 2 + 2
+    assert option.wait == pytest.approx(wait(96, (2, 2), option.unit_s))
     assert option.barrier == pytest.approx(3e-6)
     assert option.wake == 0
     assert option.seconds == pytest.approx(max(option.perfect + option.wait, option.memory) + option.claim + option.barrier)

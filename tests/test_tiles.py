@@ -110,7 +110,7 @@ def test_the_last_unit_is_short_against_the_step(shape: tuple[int, int, int]) ->
     args = Fitter(sharer).fit("gemm", gemm(*shape))
     finest = ceil_div(shape[0], 8) * ceil_div(shape[1], 8)
     step = sharer.decide("gemm", args).option
-    assert step.unit_s[1] <= 0.04 * step.seconds or steps.units("gemm", args, there) == finest
+    assert step.unit_s[1] <= 0.08 * step.seconds or steps.units("gemm", args, there) == finest
 
 
 def test_a_row_vector_splits_over_columns() -> None:

@@ -3,7 +3,7 @@
 U equal units, n_t cores of type t that need u_t seconds for one each (asymo/cost/steps.py: at the speed they have with n_t of them busy):
 
     makespan   the least T with  sum_t n_t floor(T / u_t) >= U       no core takes a unit that another one would end sooner
-    wait       half a unit of the slowest core at least: speeds are never exactly what was predicted
+    wait       makespan less than perfect sharing, on average over one of the slowest cores being faster, as predicted, and slower (DOUBT)
     claims     2 + 2 ln(U / 2 N) claims of each of the N workers     guided: half of what is left a round, never less than a chunk
     barrier    (N - 1) barrier_s, in each phase
     wake       wake_s when the workers sleep: the caller alone works until then
@@ -28,6 +28,9 @@ from asymo.plan.plan import SERIAL, Sharing
 GAIN = 0.02
 """What more cores must bring, of a step's time: predictions are no better than that."""
 
+DOUBT = (0.8, 1.0, 1.25)
+"""What a core may really take for a unit, of what was predicted."""
+
 CLAIM_SHARE = 0.1
 """What a claim may cost, of the smallest chunk."""
 
@@ -50,6 +53,17 @@ def makespan(units: int, cores: Sequence[int], unit_s: Sequence[float]) -> float
         if sum(n * e for (n, _), e in zip(crews, ended, strict=True)) >= units:
             return seconds
         seconds = min((e + 1) * u for (_, u), e in zip(crews, ended, strict=True))
+
+
+def wait(units: int, cores: Sequence[int], unit_s: Sequence[float]) -> float:
+    """Seconds that cores are expected to wait for the last unit: a plan must not live by speeds that fit exactly."""
+    slowest = max((u, t) for t, (n, u) in enumerate(zip(cores, unit_s, strict=True)) if n)[1]
+    crew = [n - (t == slowest) for t, n in enumerate(cores)] + [1]
+    lost = 0.0
+    for doubt in DOUBT:
+        seconds = [*unit_s, unit_s[slowest] * doubt]
+        lost += makespan(units, crew, seconds) - units / sum([n / u for n, u in zip(crew, seconds, strict=True)])
+    return lost / len(DOUBT)
 
 
 def counts(cores: int) -> list[int]:
@@ -113,13 +127,12 @@ class Problem:
         perfect = phases * units / sum([n / u for n, u in zip(cores, unit_s, strict=True)])
         if workers == 1:
             return Option(cores, unit_s, perfect, 0.0, 0.0, 0.0, 0.0, 0.0)
-        slowest = max([u for n, u in zip(cores, unit_s, strict=True) if n])
         claims = phases * (2 + 2 * log(max(units / (2 * workers), 1)))
         return Option(
             cores,
             unit_s,
             perfect,
-            max(phases * makespan(units, cores, unit_s) - perfect, phases * slowest / 2),
+            phases * wait(units, cores, unit_s),
             self._memory,
             claims * max([c for c, n in zip(self._claims, cores, strict=True) if n]),
             phases * (workers - 1) * self._barrier,

@@ -74,8 +74,8 @@ def report(args: argparse.Namespace, gate: Gate) -> int:
 
 
 def crowd(model: str, args: argparse.Namespace) -> Row:
-    """Runs of one session of two workers, beside: one asked for eight threads on the same two CPUs; two sessions called by two threads, and two
-    processes, each of which should take twice as long."""
+    """Runs of one session of two workers, beside one that was asked for eight threads on the same two CPUs, and two sessions called by
+    two threads or in two processes, each of which should take twice as long."""
     feeds = models.inputs(model, sizes={"seq": 128})
     sessions = [asymo.load(models.path(model), cores=args.cpus) for _ in range(2)]
     many = asymo.load(models.path(model), cores=args.cpus, threads=8)

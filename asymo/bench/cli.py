@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     versus.add_argument("--rounds", type=int, default=5)
     versus.add_argument("--seconds", type=float, default=0.4, help="per runtime and round")
     versus.add_argument("--pin", choices=("mask", "each"), default="mask", help="each: one CPU for every thread that works")
+    versus.add_argument("--realtime", action="store_true", help="above everything else (SCHED_RR; root or CAP_SYS_NICE); with --pin each")
     versus.add_argument("--cache", type=Path, help="folder in which converted models are kept (default: none are)")
     _add_format(versus)
     versus.set_defaults(call=_compare)
@@ -117,6 +119,11 @@ def _compare(args: argparse.Namespace) -> int:
     if unknown:
         raise asymo.InvalidArgumentError(f"--peers {','.join(unknown)}: choose from {', '.join(PEERS)}")
     threads = [int(t) for t in args.threads.split(",")]
+    if args.realtime:
+        try:
+            os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        except PermissionError:
+            raise asymo.InvalidArgumentError("--realtime needs root or CAP_SYS_NICE") from None
     rows: list[Row] = []
     for model in args.models:
         beside = model.with_suffix(".npz")

@@ -188,8 +188,6 @@ class _Group:
     @staticmethod
     def _refs(probe: Probe, rig: _Rig, weights: int, slot: int) -> tuple[list[tuple[int, int]], int, int]:
         """(operands of the probe, where the next one's weights begin, its first slot): weights of a group lie one after the other."""
-        numbers = [i for i, o in enumerate(probe.operands) if isinstance(o, int)]
-        written = {numbers[-1], 7 if probe.kind == "rnn" else numbers[-1]}
         refs = []
         place = {rig.WEIGHTS: weights, rig.OUT: rig.STAGGER}
         for i, operand in enumerate(probe.operands):
@@ -201,7 +199,7 @@ class _Group:
             elif i == probe.fed:
                 refs.append((rig.FED, 0))
             else:
-                region = rig.OUT if i in written else rig.WEIGHTS
+                region = rig.OUT if i in probe.written else rig.WEIGHTS
                 refs.append((region, place[region]))
                 place[region] += features.round_up(4 * operand, 64) + 64
         return refs, place[rig.WEIGHTS], slot
@@ -212,7 +210,8 @@ class _Group:
         regions = {rig.FED: _fed(probe)}
         out = max(o for i, o in enumerate(probe.operands) if isinstance(o, int) and i != probe.fed)
         if run_bytes != rig.far_bytes or 4 * out < rig.near_bytes // 2:
-            regions = {rig.OUT: min(out + rig.STAGGER // 4, len(rig.out)), **regions}
+            used = sum(o + 32 for i, o in enumerate(probe.operands) if isinstance(o, int) and i in probe.written)
+            regions = {rig.OUT: rig.STAGGER // 4 + used, **regions}
         for region, floats in regions.items():
             self._program.add("fill", {"size_bytes": 4, "count": floats, "unit_size": 4096}, [(rig.WEIGHTS, 0), (region, 0)])
         index = self._program.add(probe.kind, probe.args, refs)
@@ -273,6 +272,7 @@ def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
     mr, nr = geometry
     few = 3 if quick else 1
     found = [probes.gemm(m, n, k, act, cut, mr, nr) for m, n, k, act, cut in probes.GEMM[:: 2 if quick else 1] if m > mr]
+    found += [probes.gemm(*shape, mr, nr, adds=True) for shape in probes.ADDING[::few]]
     found += [probes.gemm(m, n, k, act, 1 if n > 8 * nr else 0, mr, nr) for m, n, k, act in probes.GEMV[::few] if m <= mr]
     found += [probes.conv(*shape, mr, nr) for shape in probes.CONV[::few]]
     found += [probes.winograd(tile, *shape, nr) for tile, shapes in probes.WINOGRAD.items() for shape in shapes[::few]]

@@ -19,6 +19,7 @@ CYCLES: dict[str, float] = {
     "tap": 1.3,  # multiply-adds of a depthwise convolution, over the peak
     "tile": 30.0,  # register tiles begun and ended
     "output": 0.15,  # elements stored
+    "add": 0.1,  # elements of a residual
     "row": 2.0,  # pointers to rows set
     "act": 0.5,  # elements through an activation that is not fused, times its weight (ACT_WEIGHT)
     "enter": 0.6,  # Winograd: elements of transformed inputs
@@ -37,8 +38,8 @@ CYCLES: dict[str, float] = {
 }
 """Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
 
-GEMM = ("macs", "stall", "tile", "output", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
-WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "act", "unit", "near", "spill", "far", "rows", "memory")
+GEMM = ("macs", "stall", "tile", "output", "add", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
+WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "add", "act", "unit", "near", "spill", "far", "rows", "memory")
 MOVE = ("lane", "item", "span", "unit", "far", "memory")
 CLASSES: dict[str, tuple[str, ...]] = {
     "gemm": GEMM,
@@ -46,7 +47,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "conv": GEMM,
     "winograd2": WINOGRAD,
     "winograd4": WINOGRAD,
-    "dwconv": ("tap", "lane", "stall", "alias", "pass", "output", "span", "act", "unit", "far", "rows", "memory"),
+    "dwconv": ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "far", "rows", "memory"),
     "pool": ("lane", "span", "unit", "far", "memory"),
     "eltwise": ("lane", "span", "unit", "far", "memory"),
     "typed": ("item", "unit", "far", "memory"),
@@ -189,6 +190,12 @@ def write(counts: Counts, at: Place, size: float, others: float, level: str = "r
     stream(counts, at, size, size + others + (own - size - others) * misses(size, at.l2), (at.busy - 1) / at.busy, level)
 
 
+def residual(counts: Counts, at: Place, size: float, others: float) -> None:
+    """Adds `size` bytes of a residual: made some steps before the inputs."""
+    counts["add"] = size / 4
+    scatter(counts, at, size, 2 * (size + others), (at.busy - 1) / at.busy)
+
+
 # ---- GEMM and convolution
 
 
@@ -196,7 +203,8 @@ def _gemm(args: Args, at: Place) -> Counts:
     entries = prod(args["batch"])
     own = prod(b for b, s in zip(args["batch"], args["b_stride"], strict=True) if s)
     inputs = 4 * args["m"] * args["k"] * entries
-    return _blocks(args, at, args["m"], args["n"], args["k"], 1, entries, own, inputs, args["lda"] if args["m"] > ALIAS_WAYS else 0)
+    adds = args.get("ldr", 0) > 0
+    return _blocks(args, at, args["m"], args["n"], args["k"], 1, entries, own, inputs, args["lda"] if args["m"] > ALIAS_WAYS else 0, adds)
 
 
 def _conv(args: Args, at: Place) -> Counts:
@@ -204,7 +212,7 @@ def _conv(args: Args, at: Place) -> Counts:
     m, groups = args["batch"] * prod(args["out"]), args["groups"]
     inputs = 4 * args["batch"] * prod(args["in"]) * args["c"] * groups
     step = args["stride"][2] * args["x_stride"][2] if taps == 1 and args["out"][2] > ALIAS_WAYS else 0
-    return _blocks(args, at, m, args["n"], k, taps, groups, groups, inputs, step)
+    return _blocks(args, at, m, args["n"], k, taps, groups, groups, inputs, step, args.get("r_batch", 0) > 0)
 
 
 def _taps(args: Args) -> tuple[int, int]:
@@ -214,9 +222,9 @@ def _taps(args: Args) -> tuple[int, int]:
     return depth * height * (1 if joined else width), depth * height * width * args["c"]
 
 
-def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: int, own: int, inputs: int, step: int) -> Counts:
+def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: int, own: int, inputs: int, step: int, adds: bool) -> Counts:
     """`entries` GEMMs of m x n x k in units of unit_m x unit_n. own: how many of them have weights of their own. step: elements from a
-    row of the only tap to the next."""
+    row of the only tap to the next. adds: a residual."""
     if m * n * entries == 0:
         return {}
     mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
@@ -264,6 +272,8 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     stream(counts, at, (strips - 1) * entries * b_bytes, (b_bytes if n_fastest else block_bytes) + strip_bytes)
     scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
     write(counts, at, outputs, inputs + weights)
+    if adds:
+        residual(counts, at, outputs, inputs + weights)
     if not n_fastest:
         scatter(counts, at, (blocks_n - 1) * inputs, inputs + block_bytes)
     scatter(counts, at, (panels - (1 if n_fastest else blocks_n)) * inputs, strip_bytes + 4 * k * nr)
@@ -303,6 +313,8 @@ def _winograd(args: Args, at: Place) -> Counts:
     stream(counts, at, weights * (n_units - 1), weights + v_bytes + m_bytes)
     scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
     write(counts, at, outputs, inputs + weights)
+    if args.get("r_batch", 0) > 0:
+        residual(counts, at, outputs, inputs + weights)
     return counts
 
 
@@ -368,6 +380,8 @@ def _dwconv(args: Args, at: Place) -> Counts:
     level = "far" if blocks == 1 else "rows"
     stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy, level)
     write(counts, at, outputs, inputs, level)
+    if args.get("r_batch", 0) > 0:
+        residual(counts, at, outputs, inputs)
     return counts
 
 

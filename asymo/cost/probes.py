@@ -20,13 +20,23 @@ Operand = int | np.ndarray | None
 
 @dataclass(frozen=True)
 class Probe:
-    """One step. fed: the operand that the step before it would have written. quick: part of the quick form."""
+    """One step. fed: the operand that the step before it would have written."""
 
     kind: str
     args: dict[str, Any]
     operands: tuple[Operand, ...]
     fed: int = 0
-    quick: bool = False
+
+    @property
+    def written(self) -> tuple[int, ...]:
+        """The operands that it writes, and its residual: memory that steps shortly before have used."""
+        numbers = [i for i, o in enumerate(self.operands) if isinstance(o, int)]
+        match self.kind:
+            case "rnn":
+                return (7, 10)
+            case "gemm" | "conv" | "winograd" | "dwconv" if self.operands[3] is not None:
+                return (3, numbers[-1])
+        return (numbers[-1],)
 
 
 CLIP = {"act": 1, "p": 0.0, "q": 6.0}
@@ -48,6 +58,15 @@ GEMM = [
 ]  # fmt: skip
 GEMV = [(1, 1000, 1280, 0), (1, 1024, 576, 8), (1, 256, 64, 1), (1, 48, 1152, 6), (1, 672, 168, 7), (1, 384, 384, 0), (1, 24, 128, 0),
         (4, 546, 256, 0), (9, 128, 512, 1), (1, 1536, 384, 9), (1, 10, 2048, 0), (2, 512, 512, 0), (12, 256, 256, 1)]  # fmt: skip
+ADDING = [
+    (784, 24, 144, 0, 0),
+    (196, 64, 384, 0, 1),
+    (3136, 256, 64, 1, 0),
+    (784, 512, 128, 1, 1),
+    (196, 1024, 64, 1, 2),
+    (49, 160, 480, 0, 1),
+]
+"""GEMMs with a residual."""
 CONV = [
     # side, channels, n, (kh, kw), stride, act, groups, cut
     (112, 3, 32, (3, 3), 2, 1, 1, 0), (96, 3, 64, (7, 7), 2, 1, 1, 0), (128, 3, 16, (3, 3), 2, 8, 1, 1), (100, 3, 64, (3, 3), 1, 1, 1, 0),
@@ -84,26 +103,25 @@ def units_of(m: int, n: int, cut: int, mr: int, nr: int) -> dict[str, int]:
     return {"unit_m": min(2 * mr, round_up(m, mr)), "unit_n": min(2 * nr, round_up(n, nr)), "n_fastest": 0}
 
 
-def gemm(m: int, n: int, k: int, act: int, cut: int, mr: int, nr: int, quick: bool = False) -> Probe:
+def gemm(m: int, n: int, k: int, act: int, cut: int, mr: int, nr: int, adds: bool = False) -> Probe:
     zeros = (0, 0, 0)
     args = {
-        "m": m, "n": n, "k": k, "lda": k, "ldc": n, "ldr": n, "batch": (1, 1, 1), "a_stride": zeros, "b_stride": zeros, "c_stride": zeros,
+        "m": m, "n": n, "k": k, "lda": k, "ldc": n, "ldr": n if adds else 0, "batch": (1, 1, 1),
+        "a_stride": zeros, "b_stride": zeros, "c_stride": zeros,
         "r_stride": zeros, **units_of(m, n, cut, mr, nr), **ACTS.get(act, {"act": act, "p": 1.0, "q": 0.5}),
     }  # fmt: skip
-    return Probe("gemm", args, (m * k, k * round_up(n, nr), n, None, None, m * n), quick=quick)
+    return Probe("gemm", args, (m * k, k * round_up(n, nr), n, m * n if adds else None, None, m * n))
 
 
 def _image(side: tuple[int, int], channels: int, out: tuple[int, int], n: int) -> dict[str, Any]:
     (h, w), (oh, ow) = side, out
     return {
-        "x_batch": h * w * channels, "y_batch": oh * ow * n, "r_batch": oh * ow * n, "x_stride": (h * w * channels, w * channels, channels),
+        "x_batch": h * w * channels, "y_batch": oh * ow * n, "r_batch": 0, "x_stride": (h * w * channels, w * channels, channels),
         "y_stride": (oh * ow * n, ow * n, n), "r_stride": (oh * ow * n, ow * n, n),
     }  # fmt: skip
 
 
-def conv(
-    side: int, c: int, n: int, kernel: tuple[int, int], stride: int, act: int, groups: int, cut: int, mr: int, nr: int, quick: bool = False
-) -> Probe:
+def conv(side: int, c: int, n: int, kernel: tuple[int, int], stride: int, act: int, groups: int, cut: int, mr: int, nr: int) -> Probe:
     pad = (kernel[0] // 2, kernel[1] // 2)
     out = ((side + 2 * pad[0] - kernel[0]) // stride + 1, (side + 2 * pad[1] - kernel[1]) // stride + 1)
     args = {
@@ -112,10 +130,10 @@ def conv(
         **units_of(prod(out), n, cut, mr, nr), **ACTS[act],
     }  # fmt: skip
     weights = groups * prod(kernel) * c * round_up(n, nr)
-    return Probe("conv", args, (side * side * c * groups, weights, n * groups, None, None, prod(out) * n * groups), quick=quick)
+    return Probe("conv", args, (side * side * c * groups, weights, n * groups, None, None, prod(out) * n * groups))
 
 
-def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr: int, quick: bool = False) -> Probe:
+def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr: int) -> Probe:
     image = _image((side, side), c, (side, side), n)
     args = {
         "tile": tile, "batch": 1, "c": c, "n": n, "in": (side, side), "out": (side, side), "pad": (1, 1), **image,
@@ -123,10 +141,10 @@ def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr
         "unit_tiles": unit_tiles, **ACTS[act],
     }  # fmt: skip
     weights = (tile + 2) ** 2 * c * round_up(n, nr)
-    return Probe("winograd", args, (side * side * c, weights, n, None, None, side * side * n), quick=quick)
+    return Probe("winograd", args, (side * side * c, weights, n, None, None, side * side * n))
 
 
-def dwconv(side: int, channels: int, kernel: int, stride: int, act: int, unit_rows: int, quick: bool = False) -> Probe:
+def dwconv(side: int, channels: int, kernel: int, stride: int, act: int, unit_rows: int) -> Probe:
     out = (side - 1) // stride + 1
     image = _image((side, side), channels, (out, out), channels)
     args = {
@@ -134,9 +152,7 @@ def dwconv(side: int, channels: int, kernel: int, stride: int, act: int, unit_ro
         "stride": (stride, stride), "dilation": (1, 1), "pad": (kernel // 2, kernel // 2), **image, "x_stride": image["x_stride"][1:],
         "y_stride": image["y_stride"][1:], "r_stride": image["r_stride"][1:], "unit_rows": unit_rows, "unit_c": channels, **ACTS[act],
     }  # fmt: skip
-    return Probe(
-        "dwconv", args, (side * side * channels, kernel * kernel * channels, channels, None, None, out * out * channels), quick=quick
-    )
+    return Probe("dwconv", args, (side * side * channels, kernel * kernel * channels, channels, None, None, out * out * channels))
 
 
 def _shape(*sizes: int) -> tuple[int, ...]:

@@ -24,6 +24,9 @@ from asymo.plan.tiles import Fitter
 ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
 """Step kinds that can write rows apart, and the operand that they write."""
 
+RESIDUAL_STRIDE = {"gemm": "ldr", "conv": "r_batch", "dwconv": "r_batch", "winograd": "r_batch"}
+"""Step kinds whose operand 3 is a residual, and the argument that is 0 without one: what a step costs follows from its arguments."""
+
 
 def with_pitch(kind: str, args: Args, row: int, pitch: int) -> Args | None:
     """The arguments of a step that wrote dense rows of `row` elements, to write them `pitch` apart; None when its rows are others."""
@@ -190,6 +193,8 @@ class Lowering:
         """Appends a step. operands in the order of csrc/asymo.h; of the arguments the unit sizes are left out where `plan.tiles` finds
         them."""
         assert self._node is not None
+        if kind in RESIDUAL_STRIDE and operands[3] is None:
+            args = {**args, RESIDUAL_STRIDE[kind]: 0}
         self._drafts.append(_Draft(kind, self._fitter.fit(kind, args), list(operands), self._node))
 
     def redirect(self, value: Value, user: Node, target: Tensor, row: int, pitch: int) -> bool:

@@ -19,11 +19,11 @@ typedef struct {
 } asymo_gemm_rows;
 
 typedef struct {
-    int64_t m, n, taps, run;   /* m <= ASYMO_GEMM_STRIP; k = taps * run */
-    asymo_gemm_rows rows;      /* rows.r NULL: no residual */
-    const float *b;            /* the panel of column */
-    int64_t column;            /* a multiple of nr */
-    const float *bias; /* NULL: none */
+    int64_t m, n, taps, run; /* m <= ASYMO_GEMM_STRIP; k = taps * run */
+    asymo_gemm_rows rows;    /* rows.r NULL: no residual */
+    const float *b;          /* the panel of column */
+    int64_t column;          /* a multiple of nr */
+    const float *bias;       /* NULL: none */
     asymo_epilogue end;
 } asymo_gemm_block;
 

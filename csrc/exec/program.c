@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ asymo_status asymo_program_make(int64_t capacity, int64_t n_workers, asymo_progr
     }
     program->capacity = capacity;
     program->n_workers = n_workers;
+    program->trial.due = ASYMO_TRIAL_PERIOD / 2;
+    pthread_mutex_init(&program->trying, NULL);
     program->steps = steps;
     *out = program;
     return ASYMO_OK;
@@ -124,14 +127,56 @@ static asymo_status run_steps(const asymo_program *program, asymo_pool *pool, vo
     return ASYMO_OK;
 }
 
-asymo_status asymo_program_execute(const asymo_program *program, asymo_pool *pool, void *const *slots, int64_t first, int64_t last,
+/* Ticks below which a run with this crew cannot come: its parallel steps, if they were shared without loss at the speed of worker 0. */
+static float least_ticks(const asymo_program *program, const asymo_pool *pool, asymo_crew crew) {
+    const int64_t size = asymo_pool_crew_size(pool, crew);
+    if (size == 0) return INFINITY;
+    float ticks = 0;
+    for (int64_t i = 0; i < program->n_steps; i++) {
+        const asymo_program_step *step = &program->steps[i];
+        ticks += (float)(step->units * step->phases) * atomic_load_explicit(&step->learned[0].seen, memory_order_relaxed);
+    }
+    return ticks / (float)size;
+}
+
+/* The next run and its crew. */
+static asymo_trial begin_trial(asymo_program *program, const asymo_pool *pool, asymo_crew *crew) {
+    pthread_mutex_lock(&program->trying);
+    asymo_trial trial = program->trial;
+    program->trial.run++;
+    pthread_mutex_unlock(&program->trying);
+    float at_least[ASYMO_CREW_COUNT] = {0};
+    for (int32_t i = 0; asymo_trial_is_on(&trial) && i < ASYMO_CREW_COUNT; i++) at_least[i] = least_ticks(program, pool, (asymo_crew)i);
+    *crew = (asymo_crew)asymo_trial_choose(&trial, at_least);
+    return trial;
+}
+
+static void end_trial(asymo_program *program, asymo_trial *trial, asymo_crew crew, int64_t took_ticks) {
+    asymo_trial_learn(trial, crew, (float)took_ticks);
+    pthread_mutex_lock(&program->trying);
+    trial->run = program->trial.run;
+    program->trial = *trial;
+    pthread_mutex_unlock(&program->trying);
+}
+
+asymo_status asymo_program_execute(asymo_program *program, asymo_pool *pool, void *const *slots, int64_t first, int64_t last,
                                    int64_t *times_ns) {
     asymo_status status = asymo_pool_enter(pool, program->scratch_bytes);
     if (status != ASYMO_OK) return status;
     step_run runs[ASYMO_POOL_AHEAD];
     _Atomic int32_t fault = 0;
+    if (asymo_pool_workers(pool) == 1 || last - first < program->n_steps || !asymo_pool_is_guided(pool)) {
+        status = run_steps(program, pool, slots, first, last, times_ns, runs, &fault);
+        asymo_pool_leave(pool);
+        return status;
+    }
+    asymo_crew crew;
+    asymo_trial trial = begin_trial(program, pool, &crew);
+    const int64_t from_ticks = asymo_now_ticks();
+    asymo_pool_use(pool, crew);
     status = run_steps(program, pool, slots, first, last, times_ns, runs, &fault);
     asymo_pool_leave(pool);
+    end_trial(program, &trial, crew, asymo_now_ticks() - from_ticks);
     return status;
 }
 
@@ -141,6 +186,7 @@ void asymo_program_destroy(asymo_program *program) {
         free(program->steps[i].args);
         free(program->steps[i].learned);
     }
+    pthread_mutex_destroy(&program->trying);
     free(program->steps);
     free(program);
 }

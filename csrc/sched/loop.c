@@ -226,13 +226,15 @@ void asymo_pool_settle(asymo_pool *pool, int64_t step) {
 
 /* ---- the caller's side: one loop ---------------------------------------------------------------------------------------------- */
 
-/* Who of each type takes part: as planned, and no more than there are smallest chunks. Returns how many in all, 1 for a serial loop. */
+/* Who of each type takes part: as planned, as far as this run's crew goes, and no more than there are smallest chunks. Returns how many in
+ * all, 1 for a serial loop. */
 static int64_t crew_of(const asymo_pool *pool, const asymo_loop *loop, int64_t cores[ASYMO_MAX_TYPES]) {
-    const int32_t policy = atomic_load_explicit(&pool->policy, memory_order_relaxed);
+    const bool only_big = pool->crew == ASYMO_CREW_BIG || atomic_load_explicit(&pool->policy, memory_order_relaxed) == ASYMO_POLICY_BIG;
     int64_t n = 0;
+    if (pool->crew == ASYMO_CREW_ALONE) return 1;
     for (int64_t type = 0; type < ASYMO_MAX_TYPES; type++) {
         const int64_t there = pool->type_first[type + 1] - pool->type_first[type];
-        const int64_t wanted = type > 0 && policy == ASYMO_POLICY_BIG ? 0 : loop->sharing->cores[type];
+        const int64_t wanted = type > 0 && only_big ? 0 : loop->sharing->cores[type];
         const int64_t room = loop->units / ASYMO_MAX(loop->sharing->chunk[type], 1);
         cores[type] = ASYMO_MIN(ASYMO_MIN(wanted, there), ASYMO_MAX(room - n, 0));
         n += cores[type];

@@ -89,6 +89,7 @@ asymo_status asymo_pool_enter(asymo_pool *pool, int64_t scratch_bytes) {
     place_caller(pool);
     pool->float_env = asymo_float_env_set();
     pool->entered_ticks = asymo_now_ticks();
+    pool->crew = ASYMO_CREW_PLANNED;
     return ASYMO_OK;
 }
 
@@ -232,6 +233,21 @@ int64_t asymo_pool_workers(const asymo_pool *pool) { return pool->n_workers; }
 void asymo_pool_spin(asymo_pool *pool, int64_t spin_ns) {
     atomic_store_explicit(&pool->most_spin_ns, spin_ns, memory_order_relaxed);
     atomic_store_explicit(&pool->spin_ns, pool->crowded ? 0 : spin_ns, memory_order_relaxed);
+}
+
+void asymo_pool_use(asymo_pool *pool, asymo_crew crew) { pool->crew = crew; }
+
+int64_t asymo_pool_crew_size(const asymo_pool *pool, asymo_crew crew) {
+    const int64_t big = pool->type_first[pool->seats[0].config.type + 1];
+    switch (crew) {
+    case ASYMO_CREW_PLANNED: return pool->n_workers;
+    case ASYMO_CREW_BIG: return big < pool->n_workers && big > 1 ? big : 0;
+    default: return pool->n_workers > 1 ? 1 : 0;
+    }
+}
+
+bool asymo_pool_is_guided(const asymo_pool *pool) {
+    return atomic_load_explicit(&((asymo_pool *)pool)->policy, memory_order_relaxed) == ASYMO_POLICY_GUIDED;
 }
 
 void asymo_pool_policy(asymo_pool *pool, int32_t policy) { atomic_store_explicit(&pool->policy, policy, memory_order_relaxed); }

@@ -49,6 +49,14 @@ void asymo_pool_clear_stats(asymo_pool *pool);
 asymo_status asymo_pool_enter(asymo_pool *pool, int64_t scratch_bytes);
 void asymo_pool_leave(asymo_pool *pool);
 
+/* Who takes part in the loops of this run: those that each loop's plan names, those of them that are of core type 0, or the caller. */
+typedef enum { ASYMO_CREW_PLANNED = 0, ASYMO_CREW_BIG = 1, ASYMO_CREW_ALONE = 2, ASYMO_CREW_COUNT = 3 } asymo_crew;
+void asymo_pool_use(asymo_pool *pool, asymo_crew crew);
+/* Workers of a crew at most; 0 when the pool has no such crew that is smaller than the planned one. */
+int64_t asymo_pool_crew_size(const asymo_pool *pool, asymo_crew crew);
+/* Whether shares are guided, and not another runtime's way. */
+bool asymo_pool_is_guided(const asymo_pool *pool);
+
 /* Waits for the stragglers of every loop whose sharing->horizon is at most step. */
 void asymo_pool_settle(asymo_pool *pool, int64_t step);
 

@@ -73,6 +73,7 @@ struct asymo_pool {
     pool_loop loops[ASYMO_POOL_AHEAD];                     /* loop of serial s at s % ASYMO_POOL_AHEAD */
     int64_t *ends;                                         /* [n_workers], for the cut */
     int64_t n_strays;
+    asymo_crew crew;
     _Atomic int64_t most_spin_ns;
     _Atomic int32_t policy;
     int64_t n_workers, scratch_bytes;

@@ -39,7 +39,7 @@ ONLY: dict[str, tuple[str, ...]] = {
 }
 """Package -> the only places of asymo/ that import it."""
 
-CORE_IN_PLAN = {"layout.py", "opcodes.py", "tiles.py"}
+CORE_IN_PLAN = {"layout.py", "opcodes.py"}
 """The files of asymo/plan that ask the C core for packing, geometry and names; the others decide without it."""
 
 DOERS_IN_COST = {"calibrate.py"}

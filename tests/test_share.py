@@ -20,6 +20,7 @@ def test_makespan_by_hand() -> None:
     """14 units on 4 cores of 1 s and 4 cores of 3.3 s: the fast ones alone need 4 s; in 3.3 s they do 12 and the slow ones 4."""
     assert makespan(14, [4], [1.0]) == 4
     assert makespan(14, [4, 4], [1.0, 3.3]) == pytest.approx(3.3)
+    assert makespan(56, [4, 4], [0.25, 0.825]) == pytest.approx(2.75)
     assert makespan(16, [4, 0], [1.0, 3.3]) == 4
     assert makespan(1, [1, 1], [2.0, 5.0]) == 2
     assert makespan(7, [1, 1], [1.0, 3.0]) == pytest.approx(6)  # 5.25 if units could be split: then 5 and 1 are done

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from asymo._core import Pool, gemm_geometry, isa_name
 from asymo.bench.report import Row, table
+from asymo.cost.speeds import from_topology
 from asymo.device import capture, profile, topology, tree
 from asymo.device.files import format_cpu_list
+from asymo.runtime.crew import Wish, muster
 
 Form = Callable[[argparse.ArgumentParser], None]
 
@@ -43,17 +46,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], add_forma
 def _topology(args: argparse.Namespace) -> int:
     machine = tree.machine(profile.load(args.device)) if args.device else topology.read(args.root)
     names = machine.type_names
+    pinned = _pinned(machine) if args.root == Path("/") and not args.device else {}
     if args.form == "json":
-        cores = [{**asdict(c), "type": names.get(c.cpu, "")} for c in _all(machine)]
+        cores = [{**asdict(c), "type": names.get(c.cpu, ""), "pinned": pinned.get(c.cpu, "")} for c in _all(machine)]
         limits = {"quota": machine.quota, "usable": machine.usable, "basis": machine.basis, "notes": machine.notes}
         types = [{"type": names[kind[0].cpu], "cpus": [c.cpu for c in kind]} for kind in machine.types]
         print(json.dumps({"cores": cores, "types": types, **limits}, indent=1))
         return 0
-    print(table([_row(core, names.get(core.cpu, "")) for core in _all(machine)], args.form))
+    print(table([_row(core, names.get(core.cpu, ""), pinned.get(core.cpu, "")) for core in _all(machine)], args.form))
     if args.form == "csv":
         return 0
     print(f"\nused: CPUs {format_cpu_list([c.cpu for c in machine.cores])}, default workers: {machine.usable}", end="")
     print(f" (the control group grants {machine.quota:g} CPUs)" if machine.quota else "")
+    if pinned:
+        refused = [cpu for cpu, what in pinned.items() if what == REFUSED]
+        print(f"pinned: {len(pinned) - len(refused)} of {len(pinned)} workers, tried and read back")
     for kind in machine.types:
         print(f"{names[kind[0].cpu]}: {len(kind)} x {kind[0].name or 'unknown core'}, CPUs {format_cpu_list([c.cpu for c in kind])}")
     print(f"speed: relative to the fastest, by {machine.basis}" if machine.basis else "speed: unknown, all cores are taken to be equal")
@@ -62,11 +69,22 @@ def _topology(args: argparse.Namespace) -> int:
     return 0
 
 
+REFUSED = "refused"
+
+
+def _pinned(machine: topology.Topology) -> dict[int, str]:
+    """CPU id -> the worker that a session by default would have there, or that the kernel refused to pin it. Starts the workers to see."""
+    crew = muster(machine, Wish(), lambda found: from_topology(found, isa_name(), gemm_geometry()[:2]))
+    with Pool(crew.workers) as pool:
+        placed = pool.placement()
+    return {cpu: f"worker {i}" if now == cpu else REFUSED for i, (cpu, now) in enumerate(zip(crew.cpus, placed, strict=True))}
+
+
 def _all(machine: topology.Topology) -> list[topology.Core]:
     return sorted((*machine.cores, *machine.others), key=lambda c: c.cpu)
 
 
-def _row(core: topology.Core, kind: str) -> Row:
+def _row(core: topology.Core, kind: str, pinned: str) -> Row:
     guess = "~" if core.caches_from == "part" else ""
 
     def cache(kb: int) -> str:
@@ -85,6 +103,7 @@ def _row(core: topology.Core, kind: str) -> Row:
         "L3": cache(core.l3_kb),
         "features": " ".join(core.features),
         "used": "yes" if not core.reason else "no",
+        "pinned": pinned,
         "note": core.reason,
     }
 

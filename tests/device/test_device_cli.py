@@ -78,6 +78,17 @@ def test_capture_of_this_machine_loads_back(tmp_path: Path, capsys: pytest.Captu
     assert "used" in bench(capsys, "topology", "--device", str(file))
 
 
+def test_where_workers_are_pinned(capsys: pytest.CaptureFixture[str], board: Path) -> None:
+    here = topology.read()
+    document = json.loads(bench(capsys, "topology", "--json"))
+    pinned = {c["cpu"]: c["pinned"] for c in document["cores"] if c["pinned"]}
+    assert len(pinned) == here.usable
+    assert set(pinned) <= {c.cpu for c in here.cores}
+    assert sorted(pinned.values()) == sorted(f"worker {i}" for i in range(len(pinned)))
+    assert f"{len(pinned)} of {len(pinned)} workers" in bench(capsys, "topology")
+    assert {c["pinned"] for c in json.loads(bench(capsys, "topology", "--root", str(board), "--json"))["cores"]} == {""}, "not this machine"
+
+
 def test_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no device profile 'nokia'" in bench(capsys, "device", "show", "nokia", code=2)
     assert "gone.json" in bench(capsys, "topology", "--device", str(tmp_path / "gone.json"), code=2)

@@ -237,7 +237,7 @@ class Program(_Owner):
         out = ffi.new("asymo_program **")
         check(lib.asymo_program_create(n_steps, workers, out))
         self._own(out[0], lib.asymo_program_destroy)
-        self._n_steps = 0
+        self._n_steps, self._n_workers = 0, workers
 
     def __len__(self) -> int:
         return self._n_steps
@@ -279,6 +279,13 @@ class Program(_Owner):
         )
         if status:
             check(status)
+
+    def learned(self) -> npt.NDArray[np.float32]:
+        """[steps][workers]: what a unit of a step has cost each worker, in some unit of time, smoothed over the runs; 0: nobody knows."""
+        costs = np.zeros((self._n_steps, self._n_workers), np.float32)
+        if costs.size:
+            lib.asymo_program_learned(self._open(), ffi.from_buffer("float[]", costs))
+        return costs
 
 
 class Call:

@@ -376,6 +376,8 @@ asymo_status asymo_program_add(asymo_program *program, int32_t kind, const void 
  * Safe from several threads: a pool runs one program at a time, callers queue. */
 asymo_status asymo_program_run(asymo_program *program, asymo_pool *pool, void *const *slots, int64_t n_slots, int64_t first, int64_t last,
                                int64_t *times_ns);
+/* costs: [n_steps][n_workers], what a unit of a step has cost each worker in some unit of time, smoothed over the runs; 0: nobody knows. */
+void asymo_program_learned(const asymo_program *program, float *costs);
 void asymo_program_destroy(asymo_program *program);
 
 /* ---- the pool ---------------------------------------------------------------------------------------------------- */

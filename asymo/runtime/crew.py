@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -94,6 +94,12 @@ def emulate(crew: Crew, factors: Sequence[float]) -> Crew:
         types.append(replace(slower(crew.machine.types[type], factor), cores=sum(w.type == kind for w in workers)))
     machine = replace(crew.machine, types=tuple(types))
     return replace(crew, workers=tuple(workers), machine=machine, designs=tuple(crew.designs[i] for i in seats))
+
+
+def paced(crew: Crew, factors: Mapping[str, float]) -> Crew:
+    """The crew with core types, by their names, planned as so many times slower."""
+    types = tuple(replace(slower(t, factors.get(t.name, 1.0)), name=t.name) for t in crew.machine.types)
+    return replace(crew, machine=replace(crew.machine, types=types))
 
 
 def slower(type: TypeSpeeds, factor: float) -> TypeSpeeds:

@@ -24,7 +24,7 @@ from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.profile import Profile
-from asymo.runtime.stage import Env, Stage, Tools, bind
+from asymo.runtime.stage import Env, Segment, Stage, Tools, bind
 from asymo.runtime.stats import SessionStats
 from asymo.runtime.team import Team, wish
 
@@ -171,10 +171,13 @@ class InferenceSession:
 
     def plans(self) -> list[Plan]:
         """The plans made so far, one for each native segment, most recent shapes last."""
-        found: list[Plan] = []
+        return [segment.plan for segment in self._segments()]
+
+    def _segments(self) -> list[Segment]:
+        found: list[Segment] = []
 
         def walk(stage: Stage) -> None:
-            found.append(stage.segment.plan)
+            found.append(stage.segment)
             for successor in stage.successors:
                 walk(successor)
 
@@ -234,7 +237,7 @@ class InferenceSession:
 
     def _look_around(self) -> None:
         """Plans anew at the next shapes if other workers have taken over: the machine is not what it was."""
-        if self._team.changed():
+        if self._team.changed((segment.plan, segment.learned()) for segment in self._segments()):
             self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
             self._stages.clear()
 

@@ -105,6 +105,10 @@ class Segment:
             self._slots.clear(slot)
         return outputs
 
+    def learned(self) -> np.ndarray:
+        """[steps][workers]: what a unit of each step has cost each worker, in some unit of time; 0: nobody knows."""
+        return self._program.learned()
+
     def _use_arena(self) -> None:
         self._memory = self._slots[ARENA] = self._arena.bytes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from time import monotonic
 
 from asymo import _core, knobs
 from asymo.cost import calibrate
@@ -12,7 +13,8 @@ from asymo.device import topology
 from asymo.device.topology import Topology, format_cpu_list
 from asymo.errors import InvalidArgumentError
 from asymo.runtime import pools
-from asymo.runtime.crew import Wish, emulate, muster
+from asymo.runtime.crew import Wish, emulate, muster, paced
+from asymo.runtime.pace import Learned, Pace, slowness
 from asymo.runtime.stats import SessionStats, WorkerReport
 from asymo.runtime.watch import Watch
 
@@ -28,7 +30,7 @@ class Team:
     """The crew of a wish and its pool.
 
     crew, pool: as they are now. replans: how often they have been replaced. Before each run: `if monotonic() >= team.due and
-    team.changed(): plan anew`. spin_ns: as for Pool.
+    team.changed(...): plan anew`. spin_ns: as for Pool.
     """
 
     def __init__(self, wish: Wish, spin_ns: int | None = None) -> None:
@@ -38,6 +40,7 @@ class Team:
         self.due = self._watch.due
         self._is_warned = False
         self.replans = 0
+        self._pace = Pace(monotonic())
         found = self._muster(must_fit=False)
         self._start(None)
         if wish.threads > len(self.crew.workers):
@@ -46,13 +49,15 @@ class Team:
             more = f" (and {len(found.notes) - 1} more such notes)" if len(found.notes) > 1 else ""
             self._warn(f"what the system tells of its cores is not all clear: {found.notes[0]}{more}", UNKNOWN)
 
-    def changed(self) -> bool:
-        """Whether crew and pool are new, because what this process may use is no longer what it was at the last call."""
+    def changed(self, learned: Learned) -> bool:
+        """Whether crew or pool are new, because what this process may use, or the speed of its cores, is not what it was.
+
+        learned: what the programs that were made for this crew know of its speed."""
         news, is_forked = self._watch.news(), self._watch.take_fork()
         self.due = self._watch.due
         moved = [] if is_forked else self._moved()
         if not news and not moved and not is_forked:
-            return False
+            return self._is_paced_anew(learned)
         before = self.crew
         self._muster(must_fit=True)
         if self.crew == before and not moved and not is_forked:
@@ -65,6 +70,21 @@ class Team:
             self._warn(now, FEWER)
         else:
             log.info("%s", now)
+        return True
+
+    def _is_paced_anew(self, learned: Learned) -> bool:
+        """Whether the crew is planned at other speeds from now on: a core type has not been as fast as it was planned for a while."""
+        now = monotonic()
+        types = self.crew.machine.types
+        if len(types) < 2 or not self._pace.is_due(now):
+            return False
+        late = slowness(learned, [w.type for w in self.crew.workers])
+        if not self._pace.look({types[kind].name: factor for kind, factor in late.items()}, now):
+            return False
+        self._muster(must_fit=True)
+        self.replans += 1
+        slow = ", ".join(f"{name} as {factor:.1f} times slower than it was known" for name, factor in self._pace.factors.items())
+        log.info("the speeds of the cores have changed: planned anew with %s", slow or "all cores as they were known")
         return True
 
     def _moved(self) -> list[int]:
@@ -94,7 +114,7 @@ class Team:
                 self.pool.placement(), self.crew.cpus, self.crew.type_names, self.crew.designs, counted, strict=True
             )
         ]
-        return SessionStats(tuple(reports), self.replans, self.crew.machine.basis)
+        return SessionStats(tuple(reports), self.replans, self.crew.machine.basis, dict(self._pace.factors))
 
     def __str__(self) -> str:
         cpus = [cpu for cpu in self._placed if cpu >= 0]
@@ -105,7 +125,9 @@ class Team:
     def _muster(self, must_fit: bool) -> Topology:
         found = topology.read(self._root, self._watch.limits.mask)
         crew = muster(found, self._wish, _speeds, must_fit=must_fit)
-        self.crew = emulate(crew, factors) if (factors := _slowdown()) else crew
+        if factors := _slowdown():
+            crew = emulate(crew, factors)
+        self.crew = paced(crew, self._pace.factors)
         return found
 
     def _start(self, instead_of: _core.Pool | None) -> None:

@@ -180,6 +180,12 @@ asymo_status asymo_program_execute(asymo_program *program, asymo_pool *pool, voi
     return status;
 }
 
+void asymo_program_learned(const asymo_program *program, float *costs) {
+    for (int64_t i = 0; i < program->n_steps; i++)
+        for (int64_t w = 0; w < program->n_workers; w++)
+            *costs++ = atomic_load_explicit(&program->steps[i].learned[w].seen, memory_order_relaxed);
+}
+
 void asymo_program_destroy(asymo_program *program) {
     if (program == NULL) return;
     for (int64_t i = 0; i < program->n_steps; i++) {

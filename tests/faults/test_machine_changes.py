@@ -245,3 +245,37 @@ tell(right=right(first), same=first.tobytes() == second.tobytes(), places=[*plac
     assert told["same"]
     assert told["places"] == [cpus, [cpus[0]] + [-1] * (len(cpus) - 1), cpus]
     assert told["replans"] == 1
+
+
+def test_a_type_that_is_much_slower_than_planned_for_good(tmp_path: Path) -> None:
+    """Its learned costs are made up: what they would be if the little cores were five times slower than planned, and then no more."""
+    told = run(
+        """
+from asymo.runtime import pace
+from asymo.runtime.stage import Segment
+pace.LOOK_S = pace.REST_S = 0.0
+model, x, expected = make(512, 256, 256)
+session = asymo.load(model)
+results, slowed, late = [session(x)], [], 5.0
+
+def learned(segment):
+    rows = []
+    for step in segment.plan.steps:
+        unit = step.sharing.unit_ns or (1.0, 1.0)
+        true = (unit[0], unit[1] * late / session.stats().slowed.get("little", 1.0))
+        rows.append([true[w.type == "little"] for w in session.stats().workers])
+    return np.float32(rows)
+
+Segment.learned = learned
+for late in (5.0, 1.0):
+    results += [session(x) for _ in range(8)]
+    slowed.append(session.stats().slowed)
+same = all(y.tobytes() == results[0].tobytes() for y in results)
+tell(right=right(results[0]), same=same, slowed=slowed, replans=session.stats().replans)
+""",
+        tree.write(tree.files(profile.load("rk3399")), tmp_path),
+    )
+    assert told["right"]
+    assert told["same"]
+    assert told["slowed"] == [{"little": pytest.approx(5.0)}, {}]
+    assert told["replans"] == 2

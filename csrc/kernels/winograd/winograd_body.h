@@ -116,8 +116,8 @@ V16_FN void output(const int tile, const asymo_winograd_tile *out) {
         output_blocks(tile, &part);
         if (end->apply == NULL) continue;
         for (int64_t i = 0; i < out->rows; i++)
-            end->apply(end->act, out->columns, part.channels, stage + i * part.y_row, part.y_pixel, out->y + i * out->y_row + c, out->y_pixel,
-                       end->slope ? end->slope + c : NULL, end->p, end->q);
+            end->apply(end->act, out->columns, part.channels, stage + i * part.y_row, part.y_pixel, out->y + i * out->y_row + c,
+                       out->y_pixel, end->slope ? end->slope + c : NULL, end->p, end->q);
     }
 }
 

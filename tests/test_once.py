@@ -23,7 +23,8 @@ from asymo import _core, ops
 from asymo.plan.plan import Plan, Ref, Step
 from asymo.runtime.session import InferenceSession, SessionOptions
 
-sys.path[:0] = [str(Path(__file__).resolve().parent / folder) for folder in ("arm", "sched")]
+sys.path.insert(0, str(Path(__file__).resolve().parent / "arm"))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "sched"))
 
 import record
 from _compile import compile_c

@@ -95,7 +95,7 @@ def from_profile(profile: Profile) -> Machine:
     copies = [_copy_B(profile, c) for g in groups for c in g]
     dram = profile.dram.theoretical_gbps
     memory_B = max(dram * 1e9 * DRAM_REACHED if dram else 0.0, 2 * max(copies)) if dram else 2 * max(copies) * CORES_FILL
-    types = tuple(_type(name, profile, group, memory_B) for name, group in zip(names, groups, strict=True))
+    types = tuple(_type(name, profile, group) for name, group in zip(names, groups, strict=True))
     return Machine(types, WAKE_S, BARRIER_S, memory_B, f"profile {profile.name}", "neon", NEON_GEOMETRY)
 
 
@@ -125,7 +125,7 @@ def _copy_B(profile: Profile, cluster: Cluster) -> float:
     return 1e6 * (measured.get(cluster.name) or design_of(cluster).copy)
 
 
-def _type(name: str, profile: Profile, group: list[Cluster], memory_B: float) -> TypeSpeeds:
+def _type(name: str, profile: Profile, group: list[Cluster]) -> TypeSpeeds:
     cluster, cores = group[0], sum(c.count for c in group)
     design, clock, fma = design_of(cluster), _clock(profile, cluster), _fma(cluster)
     part = next((p for p in parts.PARTS.values() if p.name == cluster.core), parts.Part(cluster.core))
@@ -143,16 +143,17 @@ def _type(name: str, profile: Profile, group: list[Cluster], memory_B: float) ->
         efficiency=design.gemm / fma,
         memory_B=own_B,
     )
-    classes = {c: _priced(c, rates, design, cores, own_B, memory_B) for c, rates in speeds.classes.items()}
+    classes = {c: _priced(c, rates, design, own_B) for c, rates in speeds.classes.items()}
     return replace(speeds, claim_s=CLAIM_CYCLES / clock, classes=classes)
 
 
-def _priced(name: str, rates: Rates, design: Design, cores: int, own_B: float, memory_B: float) -> Rates:
-    """Memory at the core's own bandwidth, all busy at their part of the machine's; multiply-adds of a pair at what it shares."""
+def _priced(name: str, rates: Rates, design: Design, own_B: float) -> Rates:
+    """Memory at the core's own bandwidth, however many are busy: what all of them get together is Machine.memory_B, below which no step's
+    time falls. Multiply-adds of a pair at what it shares."""
     alone, busy = list(rates.alone), list(rates.busy)
     for i, feature in enumerate(CLASSES[name]):
         if feature == "memory":
-            alone[i], busy[i] = 1 / own_B, max(1 / own_B, cores / memory_B)
+            alone[i] = busy[i] = 1 / own_B
         if feature in ("macs", "tap", "lane") and design.shared < 1:
             busy[i] = alone[i] / design.shared
     return Rates(tuple(alone), tuple(busy))

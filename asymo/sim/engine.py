@@ -134,9 +134,11 @@ def run_phase(
 
 def _set_rates(busy: Sequence[_Core], hardware: Hardware, slowdowns: Sequence[Slowdown], now: float) -> None:
     for core in busy:
-        core.rate = 1 / factor(slowdowns, core.id, now)
-    for core, part in zip(busy, share_memory([c.demand * c.rate for c in busy], hardware.memory_B), strict=True):
-        core.rate *= part
+        core.rate = 1 / factor(slowdowns, core.id, now) if slowdowns else 1.0
+    demands = [c.demand * c.rate for c in busy]
+    if sum(demands) > hardware.memory_B:
+        for core, part in zip(busy, share_memory(demands, hardware.memory_B), strict=True):
+            core.rate *= part
 
 
 def factor(slowdowns: Sequence[Slowdown], core: int, now: float) -> float:

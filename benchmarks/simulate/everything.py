@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from statistics import geometric_mean, median
 
@@ -18,7 +18,6 @@ from asymo.plan.lower import Cache
 from asymo.plan.plan import POLICIES, Plan
 from asymo.plan.planner import plan
 from asymo.runtime.stage import bind, split
-from asymo.sim.hardware import Hardware
 from asymo.sim.run import Memo, Result, simulate
 from asymo.sim.task import Task
 from asymo.sim.tasks import hardware_of, tasks_of
@@ -37,7 +36,7 @@ COMPUTE_BOUND = 1.05
 
 @dataclass(frozen=True)
 class Case:
-    """One model on one device. subsets: seconds by how many cores of each type there are, our rules, the best plan known for them.
+    """One model on one device. subsets: seconds of our plans and rules by how many cores of each type there are.
     sum_s: seconds if all cores computed all the time; bytes_s: the same, no step faster than its memory traffic."""
 
     device: str
@@ -111,25 +110,29 @@ def case(device: str, model: str, make: Callable[[Machine], Plan]) -> Case:
     tasks = tasks_of(make(machine), machine)
     memo: Memo = {}
     results = {policy: simulate(tasks, hardware, policy, memo=memo) for policy in POLICIES}
-    subsets = _subsets(tasks, hardware, memo)
-    first = machine.types[0]
-    if len(machine.types) > 1:
-        alone = machine.restrict({first.name: first.cores})
-        counts = (first.cores, *[0] * (len(machine.types) - 1))
-        mine = simulate(tasks_of(make(alone), alone), hardware_of(alone)).seconds
-        subsets[counts] = min(subsets[counts], mine)
+    subsets = {counts: _on(counts, machine, make) for counts in _subsets(machine)}
+    subsets[hardware_counts(machine)] = results["guided"].seconds
     total, bounded = _ideals(tasks, machine)
     return Case(device, model, machine, results, subsets, total, bounded)
 
 
-def _subsets(tasks: Sequence[Task], hardware: Hardware, memo: Memo) -> dict[tuple[int, ...], float]:
-    """Every number of cores of every type: with the plan's choice of cores, and with all of them in every shared step."""
-    found = {}
-    for counts in product(*(range(kind.cores + 1) for kind in hardware.kinds)):
-        if sum(counts):
-            wide = [replace(t, cores=counts, key=(t.key, counts)) if t.cores else t for t in tasks]
-            found[counts] = min(simulate(each, hardware, "guided", counts, memo=memo).seconds for each in (tasks, wide))
-    return found
+def hardware_counts(machine: Machine) -> tuple[int, ...]:
+    """How many cores of each type there are."""
+    return tuple(t.cores for t in machine.types)
+
+
+def _subsets(machine: Machine) -> Iterator[tuple[int, ...]]:
+    """Every number of cores of every type but all; of many cores of a type 0, 1, 2, 4, ... and all."""
+    each = [[n for n in range(count + 1) if n in (0, 1, 2, 4, 6, 8, count)] for count in hardware_counts(machine)]
+    for counts in product(*each):
+        if sum(counts) and counts != hardware_counts(machine):
+            yield counts
+
+
+def _on(counts: tuple[int, ...], machine: Machine, make: Callable[[Machine], Plan]) -> float:
+    """Seconds with our rules on these cores alone, planned for them."""
+    part = machine.restrict({t.name: n for t, n in zip(machine.types, counts, strict=True)})
+    return simulate(tasks_of(make(part), part), hardware_of(part), memo={}).seconds
 
 
 def _ideals(tasks: Sequence[Task], machine: Machine) -> tuple[float, float]:

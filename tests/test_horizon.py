@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from asymo import _core
 from asymo.plan.arena import Lifetime, lengthen, place
-from asymo.plan.horizon import AHEAD, Access, Region, horizons, targets
+from asymo.plan.horizon import AHEAD, Access, Region, columns, horizons, targets
 from asymo.runtime.planning import plan_for
 
 
@@ -35,6 +35,49 @@ def test_in_place_and_touching() -> None:
     assert horizons([Access((r(0, 10),), (r(5, 15),))]) == [0]
     assert horizons([Access((), (r(0, 10),)), Access((), (r(10, 20),)), Access((), (r(0, 10, slot=7),))]) == [3, 3, 3]
     assert horizons([Access((), ())] * 100)[0] == AHEAD
+
+
+def test_parts_of_a_concatenation_lie_side_by_side() -> None:
+    left, right = Region(0, 0, 400, pitch=40, column=0, width=16), Region(0, 0, 400, pitch=40, column=16, width=24)
+    assert not left.meets(right)
+    assert left.meets(left)
+    assert left.meets(r(0, 400))
+    assert left.meets(right._replace(column=12))
+    assert left.meets(right._replace(pitch=80))
+    assert left.meets(right._replace(begin=8, end=408))
+    assert horizons([Access((), (left,)), Access((), (right,)), Access((r(0, 400),), ())]) == [3, 3, 3]
+
+
+def test_columns() -> None:
+    copy = {"size_bytes": 2, "shape": (3, 5, 7), "src_stride": (35, 7, 1), "dst_stride": (100, 20, 1)}
+    assert columns("copy", copy) == (14, 40)
+    assert columns("copy", {**copy, "dst_stride": (100, 1, 20)}) is None
+    assert columns("copy", {**copy, "dst_stride": (35, 7, 1)}) is None
+    conv = {"n": 8, "groups": 2, "y_stride": (9600, 960, 40), "y_batch": 96000}
+    assert columns("conv", conv) == (64, 160)
+    assert columns("conv", {**conv, "y_batch": 96001}) is None
+    assert columns("gemm", {"n": 8, "ldc": 24, "c_stride": (0, 0, 0), "batch": (1, 1, 1)}) == (32, 96)
+    assert columns("fill", {"size_bytes": 4}) is None
+
+
+@given(st.data())
+def test_side_by_side_means_no_common_byte(data: st.DataObject) -> None:
+    """Against sets of bytes."""
+
+    def region() -> Region:
+        pitch, begin = data.draw(st.sampled_from([0, 4, 8])), data.draw(st.sampled_from([0, 8, 16]))
+        column = data.draw(st.integers(0, max(pitch - 1, 0)))
+        return Region(0, begin, begin + 16, pitch, column, data.draw(st.integers(1, pitch - column)) if pitch else 0)
+
+    def bytes_of(one: Region) -> set[int]:
+        every = range(one.begin, one.end)
+        return {b for b in every if not one.pitch or one.column <= (b - one.begin) % one.pitch < one.column + one.width}
+
+    a, b = region(), region()
+    if bytes_of(a) & bytes_of(b):
+        assert a.meets(b)
+    if not a.meets(b):
+        assert not bytes_of(a) & bytes_of(b)
 
 
 graphs = st.lists(st.tuples(st.lists(st.integers(0, 5), max_size=3), st.integers(1, 4)), min_size=1, max_size=12)

@@ -8,6 +8,7 @@ written there: until its step's horizon.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import gcd
 from typing import Any, NamedTuple
 
 AHEAD = 32
@@ -15,14 +16,20 @@ AHEAD = 32
 
 
 class Region(NamedTuple):
-    """Bytes [begin, end) of a slot."""
+    """Bytes [begin, end) of a slot; with a pitch only [column, column + width) of every `pitch` bytes from begin on."""
 
     slot: int
     begin: int
     end: int
+    pitch: int = 0
+    column: int = 0
+    width: int = 0
 
     def meets(self, other: Region) -> bool:
-        return self.slot == other.slot and self.begin < other.end and other.begin < self.end
+        if self.slot != other.slot or self.begin >= other.end or other.begin >= self.end:
+            return False
+        side_by_side = self.pitch and (self.pitch, self.begin) == (other.pitch, other.begin)
+        return not side_by_side or (self.column < other.column + other.width and other.column < self.column + self.width)
 
 
 class Access(NamedTuple):
@@ -58,6 +65,26 @@ _TARGETS: dict[str, Callable[[Mapping[str, Any], int], range]] = {
 def targets(kind: str, args: Mapping[str, Any], operands: int) -> range:
     """The operands that a step writes."""
     return _TARGETS[kind](args, operands)
+
+
+def columns(kind: str, args: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(bytes of a row, bytes from row to row) of a step that writes rows apart, a part of a concatenation; None of any other."""
+    match kind:
+        case "gemm":
+            width, strides = args["n"], [args["ldc"], *(s for s, b in zip(args["c_stride"], args["batch"], strict=True) if b > 1)]
+        case "conv" | "winograd":
+            width, strides = args["n"] * args.get("groups", 1), [*args["y_stride"], args["y_batch"]]
+        case "dwconv" | "pool":
+            width, strides = args["channels"], [*args["y_stride"], args["y_batch"]]
+        case "copy":
+            *outer, (width, step) = zip(args["shape"], args["dst_stride"], strict=True)
+            if step != 1:
+                return None
+            strides = [stride for size, stride in outer if size > 1]
+        case _:
+            return None
+    size, pitch = args.get("size_bytes", 4), gcd(*strides)
+    return (width * size, pitch * size) if pitch > width else None
 
 
 def horizons(steps: Sequence[Access]) -> list[int]:

@@ -16,7 +16,7 @@ import numpy as np
 from asymo.cost.speeds import Machine
 from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, lengthen, place
-from asymo.plan.horizon import Access, Region, horizons, targets
+from asymo.plan.horizon import Access, Region, columns, horizons, targets
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Sharing, Step
 from asymo.plan.share import Sharer
 from asymo.plan.tiles import Fitter
@@ -270,15 +270,20 @@ class Lowering:
                 return Ref(slots[buffer], tensor.offset_bytes)
             return Ref(ARENA, where[buffer] + tensor.offset_bytes)
 
-        def region(tensor: Tensor) -> Region:
+        def region(tensor: Tensor, rows: tuple[int, int] | None = None) -> Region:
             buffer = tensor.buffer
             begin = where.get(buffer, 0)
-            return Region(first_output + outputs[buffer] if buffer in outputs else ARENA, begin, begin + buffer.nbytes)
+            whole = Region(first_output + outputs[buffer] if buffer in outputs else ARENA, begin, begin + buffer.nbytes)
+            if rows is None or tensor.offset_bytes % rows[1] + rows[0] > rows[1]:
+                return whole
+            return whole._replace(pitch=rows[1], column=tensor.offset_bytes % rows[1], width=rows[0])
 
         def access(draft: _Draft) -> Access:
-            written = targets(draft.kind, draft.args, len(draft.operands))
-            made = [(i in written, region(t)) for i, t in enumerate(draft.operands) if t is not None and t.buffer.is_writable]
-            return Access(tuple(r for is_target, r in made if not is_target), tuple(r for is_target, r in made if is_target))
+            written, rows = targets(draft.kind, draft.args, len(draft.operands)), columns(draft.kind, draft.args)
+            made = [(i in written, t) for i, t in enumerate(draft.operands) if t is not None and t.buffer.is_writable]
+            return Access(
+                tuple(region(t) for is_target, t in made if not is_target), tuple(region(t, rows) for is_target, t in made if is_target)
+            )
 
         steps = tuple(
             Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,

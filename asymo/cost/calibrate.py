@@ -167,9 +167,9 @@ class _Group:
         self._pool = rig.pool
         self._at: list[int] = []
         arrays = [o for probe in group for o in probe.operands if isinstance(o, np.ndarray)]
-        program = self._program = _core.Program(13 * len(group) + 1)
+        program = self._program = _core.Program(21 * len(group) + 1)
         self._slots = _core.Slots(rig.FIXED + len(arrays))
-        for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, *arrays)):
+        for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, rig.added, *arrays)):
             self._slots[slot] = array
         refs, weights, slot = [], 0, rig.FIXED
         for probe in group:
@@ -198,6 +198,8 @@ class _Group:
                 slot += 1
             elif i == probe.fed:
                 refs.append((rig.FED, 0))
+            elif i == 3 and probe.added:
+                refs.append((rig.ADDED, 0))
             else:
                 region = rig.OUT if i in probe.written else rig.WEIGHTS
                 refs.append((region, place[region]))
@@ -205,13 +207,16 @@ class _Group:
         return refs, place[rig.WEIGHTS], slot
 
     def _add(self, probe: Probe, refs: list[tuple[int, int]], rig: _Rig, run_bytes: int | None) -> None:
-        """The probe, its input just written, and its output's memory just used unless it is large and the run cold (features.write).
-        run_bytes None: not timed."""
+        """The probe, its residual written before L2 was emptied, its input just written, and its output's memory just used unless it is
+        large and the run cold (features.write). run_bytes None: not timed."""
         regions = {rig.FED: _fed(probe)}
         out = max(o for i, o in enumerate(probe.operands) if isinstance(o, int) and i != probe.fed)
         if run_bytes != rig.far_bytes or 4 * out < rig.near_bytes // 2:
             used = sum(o + 32 for i, o in enumerate(probe.operands) if isinstance(o, int) and i in probe.written)
             regions = {rig.OUT: rig.STAGGER // 4 + used, **regions}
+        if probe.added:
+            self._program.add("fill", {"size_bytes": 4, "count": probe.added, "unit_size": 4096}, [(rig.WEIGHTS, 0), (rig.ADDED, 0)])
+            rig.add_eviction(self._program, rig.near_bytes)
         for region, floats in regions.items():
             self._program.add("fill", {"size_bytes": 4, "count": floats, "unit_size": 4096}, [(rig.WEIGHTS, 0), (region, 0)])
         index = self._program.add(probe.kind, probe.args, refs)
@@ -230,7 +235,7 @@ class _Group:
 class _Rig:
     """The memory and the pool that probes run on."""
 
-    FED, WEIGHTS, OUT, EVICTED, SINK, FIXED = 0, 1, 2, 3, 4, 5
+    FED, WEIGHTS, OUT, EVICTED, SINK, ADDED, FIXED = 0, 1, 2, 3, 4, 5, 6
     STAGGER = 33 * 64
     """So that what is read and what is written are not a multiple of a page apart, as they seldom are in a model."""
     ROW = 4096
@@ -249,6 +254,7 @@ class _Rig:
         self.out = _core.aligned_floats(max(map(_weights_of, found)) + 4096)
         self.evicted = np.ones(max(self.far_bytes, self.near_bytes) // 4, np.float32)  # zeros would all be one page
         self.sink = np.zeros(len(self.evicted) // self.ROW + 1, np.float32)
+        self.added = _core.aligned_floats(max(1, *(probe.added for probe in found)))
         self.fed.fill(0.5)
         self.out.fill(0.5)
 
@@ -276,6 +282,7 @@ def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
     found += [probes.gemm(m, n, k, act, 1 if n > 8 * nr else 0, mr, nr) for m, n, k, act in probes.GEMV[::few] if m <= mr]
     found += [probes.conv(*shape, mr, nr) for shape in probes.CONV[::few]]
     found += [probes.winograd(tile, *shape, nr) for tile, shapes in probes.WINOGRAD.items() for shape in shapes[::few]]
+    found += [probes.winograd(*shape, nr, adds=True) for shape in probes.ADDING_WINOGRAD[::few]]
     found += [probes.dwconv(*shape) for shape in probes.DWCONV[::few]]
     if quick:
         return found

@@ -190,10 +190,10 @@ def write(counts: Counts, at: Place, size: float, others: float, level: str = "r
     stream(counts, at, size, size + others + (own - size - others) * misses(size, at.l2), (at.busy - 1) / at.busy, level)
 
 
-def residual(counts: Counts, at: Place, size: float, others: float) -> None:
-    """Adds `size` bytes of a residual: made some steps before the inputs."""
+def residual(counts: Counts, at: Place, size: float) -> None:
+    """Adds `size` bytes of a residual: made some steps before the inputs, so it has left L2."""
     counts["add"] = size / 4
-    scatter(counts, at, size, 2 * (size + others), (at.busy - 1) / at.busy)
+    scatter(counts, at, size, max(2 * size, 2 * at.l2))
 
 
 # ---- GEMM and convolution
@@ -273,7 +273,7 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
     write(counts, at, outputs, inputs + weights)
     if adds:
-        residual(counts, at, outputs, inputs + weights)
+        residual(counts, at, outputs)
     if not n_fastest:
         scatter(counts, at, (blocks_n - 1) * inputs, inputs + block_bytes)
     scatter(counts, at, (panels - (1 if n_fastest else blocks_n)) * inputs, strip_bytes + 4 * k * nr)
@@ -314,7 +314,7 @@ def _winograd(args: Args, at: Place) -> Counts:
     scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
     write(counts, at, outputs, inputs + weights)
     if args.get("r_batch", 0) > 0:
-        residual(counts, at, outputs, inputs + weights)
+        residual(counts, at, outputs)
     return counts
 
 
@@ -381,7 +381,7 @@ def _dwconv(args: Args, at: Place) -> Counts:
     stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy, level)
     write(counts, at, outputs, inputs, level)
     if args.get("r_batch", 0) > 0:
-        residual(counts, at, outputs, inputs)
+        residual(counts, at, outputs)
     return counts
 
 

@@ -29,14 +29,14 @@ class Probe:
 
     @property
     def written(self) -> tuple[int, ...]:
-        """The operands that it writes, and its residual: memory that steps shortly before have used."""
-        numbers = [i for i, o in enumerate(self.operands) if isinstance(o, int)]
-        match self.kind:
-            case "rnn":
-                return (7, 10)
-            case "gemm" | "conv" | "winograd" | "dwconv" if self.operands[3] is not None:
-                return (3, numbers[-1])
-        return (numbers[-1],)
+        """The operands that it writes: memory that steps shortly before have used."""
+        return (7, 10) if self.kind == "rnn" else (max(i for i, o in enumerate(self.operands) if isinstance(o, int)),)
+
+    @property
+    def added(self) -> int:
+        """Floats of its residual, which steps some time before have written; 0 without one."""
+        floats = self.operands[3] if self.kind in ("gemm", "conv", "winograd", "dwconv") else 0
+        return floats if isinstance(floats, int) else 0
 
 
 CLIP = {"act": 1, "p": 0.0, "q": 6.0}
@@ -67,6 +67,8 @@ ADDING = [
     (49, 160, 480, 0, 1),
 ]
 """GEMMs with a residual."""
+ADDING_WINOGRAD = [(4, 56, 64, 64, 1, 28), (4, 28, 128, 128, 1, 14), (2, 14, 256, 256, 1, 14)]
+"""Convolutions with one: tile, side, channels, n, act, unit_tiles."""
 CONV = [
     # side, channels, n, (kh, kw), stride, act, groups, cut
     (112, 3, 32, (3, 3), 2, 1, 1, 0), (96, 3, 64, (7, 7), 2, 1, 1, 0), (128, 3, 16, (3, 3), 2, 8, 1, 1), (100, 3, 64, (3, 3), 1, 1, 1, 0),
@@ -133,15 +135,15 @@ def conv(side: int, c: int, n: int, kernel: tuple[int, int], stride: int, act: i
     return Probe("conv", args, (side * side * c * groups, weights, n * groups, None, None, prod(out) * n * groups))
 
 
-def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr: int) -> Probe:
+def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr: int, adds: bool = False) -> Probe:
     image = _image((side, side), c, (side, side), n)
     args = {
         "tile": tile, "batch": 1, "c": c, "n": n, "in": (side, side), "out": (side, side), "pad": (1, 1), **image,
         "x_stride": image["x_stride"][1:], "y_stride": image["y_stride"][1:], "r_stride": image["r_stride"][1:],
-        "unit_tiles": unit_tiles, **ACTS[act],
+        "r_batch": side * side * n if adds else 0, "unit_tiles": unit_tiles, **ACTS[act],
     }  # fmt: skip
     weights = (tile + 2) ** 2 * c * round_up(n, nr)
-    return Probe("winograd", args, (side * side * c, weights, n, None, None, side * side * n))
+    return Probe("winograd", args, (side * side * c, weights, n, side * side * n if adds else None, None, side * side * n))
 
 
 def dwconv(side: int, channels: int, kernel: int, stride: int, act: int, unit_rows: int) -> Probe:

@@ -41,7 +41,7 @@ STAGES = 8
 class SessionOptions:
     """The fields of ONNX Runtime's SessionOptions that mean something here, by the same names.
 
-    intra_op_num_threads: workers; 0: one per core of the core set, as far as the cgroup's CPU quota goes. Few take the fastest.
+    intra_op_num_threads: workers, one per core of the core set at most; 0: as many as the cgroup's CPU quota pays. Few take the fastest.
     enable_profiling, profile_file_prefix: see `end_profiling`.
     Fields that only steer ONNX Runtime's own machinery (inter_op_num_threads, execution_mode, graph_optimization_level,
     enable_mem_pattern, enable_cpu_mem_arena, optimized_model_filepath, ...) may be set and have no effect.

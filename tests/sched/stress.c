@@ -15,23 +15,13 @@
 #include "../../csrc/common/clock.h"
 #include "../../csrc/common/float_env.h"
 #include "../../csrc/exec/table.h"
+#include "check.h"
 
 #if defined(__has_feature)
 #define HAS_TSAN __has_feature(thread_sanitizer)
 #elif defined(__SANITIZE_THREAD__)
 #define HAS_TSAN 1
 #endif
-
-#define CHECK(CONDITION, ...)                                                                                                              \
-    do {                                                                                                                                   \
-        if (!(CONDITION)) {                                                                                                                \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #CONDITION);                                                                \
-            fprintf(stderr, __VA_ARGS__);                                                                                                  \
-            fprintf(stderr, " (last error: %s)\n", asymo_last_error());                                                                    \
-            exit(1);                                                                                                                       \
-        }                                                                                                                                  \
-    } while (0)
-#define OK(CALL) CHECK((CALL) == ASYMO_OK, "failed")
 
 /* ---- step kinds ---------------------------------------------------------------------------------------------------- */
 

@@ -303,8 +303,10 @@ SEARCHES: dict[str, tuple[tuple[str, ...], Callable[[Mapping[str, Any], Machine]
     "gemm": (("unit_m", "unit_n", "n_fastest"), lambda a, machine: _gemm_sizes(a["m"], a["n"], machine)),
     "conv": (("unit_m", "unit_n", "n_fastest"), lambda a, machine: _gemm_sizes(a["batch"] * prod(a["out"]), a["n"], machine)),
     "winograd": (
-        ("unit_tiles",),
-        lambda a, _: ((n,) for n in (4, 7, 8, 10, 12, 14, 18, 21, 24, 28, 35, 42, 49, 56, 70, 84, 98, 140, 196)),
+        ("unit_tiles", "unit_n"),
+        lambda a, machine: (
+            (t, n) for t in (4, 7, 8, 10, 13, 14, 18, 25, 28, 35, 49, 70, 98, 196) for n in powers(machine.geometry[1], a["n"])
+        ),
     ),
     "dwconv": (
         ("unit_rows", "unit_c"),

@@ -131,14 +131,16 @@ typedef struct {
 
 /* winograd: 3x3, stride 1, dilation 1, groups 1 convolution by F(tile x tile, 3x3), tile 2 or 4.
  * operands: 0 X, 1 W transformed and packed (asymo_winograd_pack), 2 bias or absent, 3 R or absent, 4 PRELU slope or absent, 5 Y.
- * A unit is unit_tiles consecutive output tiles (flattened over batch, rows, columns), all channels. */
+ * A unit is unit_tiles consecutive output tiles (flattened over batch, rows, columns) x unit_n output channels, n fastest. unit_n is
+ * rounded up to whole panels; a size below 1 is the whole dimension. Consecutive units of the same tiles that are run at once transform
+ * their input once. */
 typedef struct {
     int64_t tile;
     int64_t batch, c, n;
     int64_t in[2], out[2], pad[2];
     int64_t x_batch, y_batch, r_batch;
     int64_t x_stride[2], y_stride[2], r_stride[2];
-    int64_t unit_tiles;
+    int64_t unit_tiles, unit_n;
     int64_t act;
     double p, q;
 } asymo_winograd_args;

@@ -53,6 +53,8 @@ def test_winograd(count: int, c: int, n: int, tile: int, target: Target) -> None
     for candidate in tiles.winograd_candidates(count, c, n, tile, target):
         unit = candidate["unit_tiles"]
         assert 1 <= unit <= count
+        assert candidate["unit_n"] % target.nr == 0
+        assert candidate["unit_n"] < n + target.nr
         assert unit <= target.mr or 4 * (tile + 2) ** 2 * (c + min(n, 128)) * unit <= target.l2_bytes
 
 

@@ -12,6 +12,7 @@ from _steps import run_step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asymo import _core
 from asymo._core import ffi, lib
 
 TILES = [2, 4]
@@ -76,7 +77,9 @@ def run(
     t: Tensors,
     *,
     unit_tiles: int = 3,
+    unit_n: int = 0,
     workers: int = 1,
+    min_chunk: int = 1,
     pixel: int | None = None,
     at: str = "end",
     act: int = 0,
@@ -103,11 +106,14 @@ def run(
         "y_stride": y.strides[1:],
         "r_stride": r.strides[1:] if r else (0, 0),
         "unit_tiles": unit_tiles,
+        "unit_n": unit_n,
         "act": act,
         "p": p,
         "q": q,
     }
-    run_step("winograd", args, [x.flat, packed(tile, t.w), bias and bias.flat, r and r.flat, slope, y.flat], workers=workers)
+    run_step(
+        "winograd", args, [x.flat, packed(tile, t.w), bias and bias.flat, r and r.flat, slope, y.flat], workers=workers, min_chunk=min_chunk
+    )
     assert (y.gaps == CANARY).all()
     return y.array.copy()
 
@@ -145,10 +151,11 @@ def test_any_shape_on_every_isa(data: st.DataObject) -> None:
     t = tensors(
         case, np.random.default_rng(data.draw(st.integers(0, 99))), bias=data.draw(st.booleans()), residual=data.draw(st.booleans())
     )
+    unit_tiles, unit_n = data.draw(st.integers(0, 9)), data.draw(st.integers(0, 40))
     results = []
     for name in every_isa():
         with using_isa(name):
-            results.append(run(tile, case, t, pixel=37))
+            results.append(run(tile, case, t, pixel=37, unit_tiles=unit_tiles, unit_n=unit_n, workers=2))
     check(tile, case, t, results[0])
     for result in results[1:]:
         np.testing.assert_array_equal(bits(result), bits(results[0]))
@@ -159,8 +166,28 @@ def test_any_split_gives_the_same_bits(isa: str, tile: int, rng: np.random.Gener
     case = Case(20, 150, (13, 17), batch=2)
     t = tensors(case, rng, residual=True)
     whole = run(tile, case, t, unit_tiles=1000)
-    for unit_tiles, workers in [(1, 1), (5, 2), (7, 3), (28, 2)]:
-        np.testing.assert_array_equal(bits(run(tile, case, t, unit_tiles=unit_tiles, workers=workers)), bits(whole))
+    for unit_tiles, unit_n, workers in [(1, 0, 1), (5, 0, 2), (7, 150, 3), (28, 999, 2), (5, 1, 1), (999, 32, 2), (7, 64, 3), (0, 100, 2)]:
+        y = run(tile, case, t, unit_tiles=unit_tiles, unit_n=unit_n, workers=workers)
+        np.testing.assert_array_equal(bits(y), bits(whole), err_msg=f"units of {unit_tiles} x {unit_n}, {workers} workers")
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_any_chunks_give_the_same_bits(isa: str, tile: int, rng: np.random.Generator) -> None:
+    """Chunks that begin and end amid the channels of a block of tiles, or hold several blocks."""
+    case = Case(20, 150, (9, 11))
+    t = tensors(case, rng)
+    whole = run(tile, case, t, unit_tiles=0)
+    for min_chunk in range(1, 9):
+        y = run(tile, case, t, unit_tiles=2, unit_n=32, workers=3, min_chunk=min_chunk)
+        np.testing.assert_array_equal(bits(y), bits(whole), err_msg=f"chunks of {min_chunk}")
+
+
+def test_units(isa: str) -> None:
+    """Blocks of tiles times blocks of channels; a channel block is whole panels."""
+    nr = _core.gemm_geometry()[1]
+    for unit_tiles, unit_n, units in [(0, 0, 1), (4, 0, 3), (0, nr, 5), (4, nr, 15), (4, nr + 1, 9), (5, 4 * nr + 1, 3), (12, 5 * nr, 1)]:
+        args = {"tile": 2, "batch": 2, "c": 3, "n": 4 * nr + 1, "out": (3, 6), "unit_tiles": unit_tiles, "unit_n": unit_n}
+        assert _core.step_units("winograd", args) == units, (unit_tiles, unit_n)
 
 
 @pytest.mark.parametrize("at", ["begin", "end"])

@@ -140,7 +140,7 @@ def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr
     args = {
         "tile": tile, "batch": 1, "c": c, "n": n, "in": (side, side), "out": (side, side), "pad": (1, 1), **image,
         "x_stride": image["x_stride"][1:], "y_stride": image["y_stride"][1:], "r_stride": image["r_stride"][1:],
-        "r_batch": side * side * n if adds else 0, "unit_tiles": unit_tiles, **ACTS[act],
+        "r_batch": side * side * n if adds else 0, "unit_tiles": unit_tiles, "unit_n": 0, **ACTS[act],
     }  # fmt: skip
     weights = (tile + 2) ** 2 * c * round_up(n, nr)
     return Probe("winograd", args, (side * side * c, weights, n, side * side * n if adds else None, None, side * side * n))

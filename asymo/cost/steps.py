@@ -104,8 +104,8 @@ def as_work(kind: str, args: Args, machine: Machine) -> Work:
     name = features.classify(kind, args, machine.geometry[0])
     nr = machine.geometry[1]
 
-    def unit(m: int, n: int) -> tuple[int, int]:
-        m_unit = args["unit_m"] if args["unit_m"] > 0 else m
+    def unit(m: int, n: int, unit_m: str = "unit_m") -> tuple[int, int]:
+        m_unit = args[unit_m] if args[unit_m] > 0 else m
         return min(m_unit, m), min(features.round_up(args["unit_n"] if args["unit_n"] > 0 else n, nr), features.round_up(n, nr))
 
     match kind:
@@ -116,7 +116,8 @@ def as_work(kind: str, args: Args, machine: Machine) -> Work:
         case "winograd":
             tile = args["tile"]
             m, n, k = features._winograd_tiles(args), args["n"], args["c"] * (tile + 2) ** 2
-            return Work(name, max(m, 1), max(n, 1), max(k, 1), 4, max(args["unit_tiles"], 1), max(n, 1))
+            each = unit(max(m, 1), max(n, 1), "unit_tiles")
+            return Work(name, max(m, 1), max(n, 1), max(k, 1), 4, *each)
         case "dwconv":
             rows, width, c = args["batch"] * args["out"][0], args["out"][1], args["channels"]
             each = (max(args["unit_rows"], 1), max(min(args["unit_c"], c) * width, 1))

@@ -14,7 +14,7 @@ from asymo.plan.tiles import CANDIDATES, Fitter
 
 Row = dict[str, Any]
 
-UNIT_FIELDS = ("unit_m", "unit_n", "unit_tiles", "unit_rows", "unit_c", "unit_inner", "unit_size")
+UNIT_FIELDS = ("unit_m", "unit_tiles", "unit_n", "unit_rows", "unit_c", "unit_inner", "unit_size")
 """Arguments that say how large a unit is."""
 
 RIVALS = 8

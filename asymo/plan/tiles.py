@@ -119,11 +119,19 @@ def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
 
 
 def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -> Iterator[Args]:
-    """unit_tiles: every unit reads all transformed weights, so a register tile of them at least; its transformed input, and output of at
-    most 128 channels at a time, should fit in L2."""
-    most = max(target.l2_bytes // (4 * (tile + 2) ** 2 * (c + min(n, 128))), target.mr)
+    """unit_tiles, unit_n: all ways to cut the tiles and 1, 2, 4, ... blocks of output channels, a multiple of nr.
+
+    The weights are read again for every block of tiles, so that holds a register tile of them at least; its transformed input, and output
+    of at most 128 channels at a time, should fit in L2. It is transformed again for every chunk of its channels.
+    """
+    mr, nr, l2_bytes, _ = target
+    n = max(n, 1)
+    most = max(l2_bytes // (4 * (tile + 2) ** 2 * (c + min(n, 128))), mr)
     for units in target.wanted:
-        yield {"unit_tiles": even(tiles, min(max(ceil_div(tiles, units), min(target.mr, 8)), most), 1)}
+        for wanted_n in (1 << i for i in range(min(units, ceil_div(n, nr)).bit_length())):
+            unit_n = even(n, ceil_div(n, wanted_n), nr)
+            wanted_tiles = ceil_div(tiles, ceil_div(units, ceil_div(n, unit_n)))
+            yield {"unit_tiles": even(tiles, min(max(wanted_tiles, min(mr, 8)), most), 1), "unit_n": unit_n}
 
 
 def inner_candidates(outer: int, inner: int, target: Target) -> Iterator[Args]:

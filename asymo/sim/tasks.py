@@ -73,7 +73,7 @@ def _weights(kind: str, args: Args, n: int, nr: int) -> Doubles:
         sizes = np.tile(block.ravel(), entries)
     elif kind == "winograd":
         tiles = args["batch"] * prod(ceil_div(size, args["tile"]) for size in args["out"])
-        sizes = _cut(tiles, args["unit_tiles"], 1)
+        sizes = np.outer(_cut(tiles, args["unit_tiles"], 1), _cut(args["n"], args["unit_n"], nr)).ravel()
     assert len(sizes) == n, f"{kind}: {len(sizes)} sizes, {n} units"
     return np.concatenate([[0.0], np.cumsum(sizes) / max(sizes.sum(), 1.0)])
 

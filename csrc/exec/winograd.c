@@ -1,9 +1,10 @@
 /* winograd.c: 3x3 convolution by F(tile x tile, 3x3): transform the inputs of some tiles, multiply, transform back.
  *
- * The scratch of a unit (T = tile + 2, unit = unit_tiles):
+ * Units of the same tiles follow each other, and a run transforms the input of all that it has of them once. The scratch
+ * (T = tile + 2, unit = unit_tiles):
  *
  *   pointer tables of the GEMM
- *   V  [T T][unit][ld(c)]          the whole unit, all input channels
+ *   V  [T T][unit][ld(c)]          the tiles of a unit, all input channels
  *   M  [T T][unit][ld(n block)]    one block of output channels at a time: GEMMs, then the output transform
  *
  * A leading dimension is whole cache lines and one line more, so that rows do not alias in L1. */
@@ -19,7 +20,12 @@ static int64_t tiles_of(const asymo_winograd_args *a) {
     return a->batch * asymo_ceil_div(a->out[0], a->tile) * asymo_ceil_div(a->out[1], a->tile);
 }
 
-int64_t asymo_winograd_units(const asymo_winograd_args *args) { return asymo_ceil_div(tiles_of(args), args->unit_tiles); }
+static asymo_gemm_grid grid_of(const asymo_winograd_args *a) { return asymo_gemm_grid_of(tiles_of(a), a->n, a->unit_tiles, a->unit_n); }
+
+int64_t asymo_winograd_units(const asymo_winograd_args *args) {
+    const asymo_gemm_grid grid = grid_of(args);
+    return grid.blocks_m * grid.blocks_n;
+}
 
 /* Floats of V and of M for one tile. */
 static int64_t v_floats(int64_t tile, int64_t c) { return (tile + 2) * (tile + 2) * leading(c); }
@@ -27,7 +33,7 @@ static int64_t m_floats(int64_t tile, int64_t n) { return (tile + 2) * (tile + 2
 
 int64_t asymo_winograd_scratch(const asymo_winograd_args *args) {
     const int64_t floats = v_floats(args->tile, args->c) + m_floats(args->tile, args->n);
-    return asymo_gemm_rows_bytes(1) + args->unit_tiles * floats * (int64_t)sizeof(float);
+    return asymo_gemm_rows_bytes(1) + grid_of(args).unit_m * floats * (int64_t)sizeof(float);
 }
 
 /* Where tile i lies: its image, and its first output row and column. */
@@ -99,14 +105,18 @@ static void multiply(const asymo_gemm_table_row *kernel, asymo_gemm_rows rows, i
 void asymo_winograd_run(const asymo_winograd_args *a, void *const *op, int64_t begin, int64_t end, const asymo_worker *worker) {
     const asymo_gemm_table_row *kernel = asymo_gemm_row_for(worker->core_kind);
     const asymo_gemm_rows rows = asymo_gemm_rows_in(worker->scratch);
-    const int64_t products = (a->tile + 2) * (a->tile + 2), v_step = a->unit_tiles * leading(a->c);
+    const asymo_gemm_grid grid = grid_of(a);
+    const int64_t products = (a->tile + 2) * (a->tile + 2), v_step = grid.unit_m * leading(a->c);
     const int64_t packed = asymo_gemm_packed_size(a->c, a->n);
     float *v = (float *)((char *)worker->scratch + asymo_gemm_rows_bytes(1)), *m = v + products * v_step;
-    for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t first = unit * a->unit_tiles, tiles = ASYMO_MIN(a->unit_tiles, tiles_of(a) - first);
+    for (int64_t unit = begin, next; unit < end; unit = next) {
+        const int64_t block = unit / grid.blocks_n, block_unit = block * grid.blocks_n;
+        next = ASYMO_MIN(end, block_unit + grid.blocks_n);
+        const int64_t first = block * grid.unit_m, tiles = ASYMO_MIN(grid.unit_m, tiles_of(a) - first);
+        const int64_t n_end = ASYMO_MIN(a->n, (next - block_unit) * grid.unit_n);
         for (int64_t i = 0; i < tiles; i++) transform_input(a, op[0], first + i, v + i * leading(a->c), v_step);
-        for (int64_t n0 = 0; n0 < a->n; n0 += N_BLOCK) {
-            const int64_t n = ASYMO_MIN(N_BLOCK, a->n - n0), m_step = a->unit_tiles * leading(n);
+        for (int64_t n0 = (unit - block_unit) * grid.unit_n; n0 < n_end; n0 += N_BLOCK) {
+            const int64_t n = ASYMO_MIN(N_BLOCK, n_end - n0), m_step = grid.unit_m * leading(n);
             for (int64_t xi = 0; xi < products; xi++)
                 multiply(kernel, rows, tiles, a->c, n, v + xi * v_step, (const float *)op[1] + xi * packed + n0 * a->c, m + xi * m_step);
             for (int64_t i = 0; i < tiles; i++) transform_output(a, op, first + i, m + i * leading(n), m_step, n0, n);

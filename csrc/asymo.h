@@ -439,7 +439,8 @@ typedef struct {
     int32_t interval; /* written by the cut, as the rest: which one is its own */
     int32_t sharers;  /* workers of that interval */
     double speed;     /* of these workers together, units per time */
-    double faster;    /* usual speed of all workers that are usually clearly faster than this one */
+    int32_t n_faster; /* workers that are usually clearly faster than this one */
+    double faster;    /* their usual speed together */
 } asymo_share;
 
 int64_t asymo_sched_cut(int32_t policy, int64_t units, asymo_share *workers, int64_t n, int64_t *ends);

@@ -252,7 +252,7 @@ class Lowering:
         decisions = self._decide()
         lives = list(arena.values())
         if self.machine.cores > 1:
-            lives = lengthen(lives, [ns for _, ns in decisions])
+            lives = lengthen(lives, [ns for _, ns in decisions], self._fitter.target.l2_bytes)
         arena_bytes, offsets = place(lives)
         where = dict(zip(arena, offsets, strict=True))
         first_input = 1 + len(constants)

@@ -79,7 +79,7 @@ static int64_t units_left(const taker *t) {
 
 /* Whether this worker should leave the rest to faster ones. The caller never does, so that what is left is computed for sure. */
 static bool leaves(const taker *t) {
-    if (t->is_caller || t->loop->policy != ASYMO_POLICY_GUIDED || t->share->faster <= 0) return false;
+    if (t->is_caller || t->loop->policy != ASYMO_POLICY_GUIDED || t->share->n_faster == 0) return false;
     const uint64_t own = atomic_load_explicit(&t->seats[t->share->interval].range, memory_order_relaxed);
     if (!asymo_share_leaves(t->share, t->share->chunk, asymo_range_size(own))) return false;
     return asymo_share_leaves(t->share, t->share->chunk, units_left(t));

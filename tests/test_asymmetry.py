@@ -84,6 +84,12 @@ def test_utilisation_is_the_busy_part() -> None:
     assert uniform.utilisation(before, after) == (0.9, 0.0)
 
 
+def test_utilisations_stand_side_by_side() -> None:
+    found = [replace(sample("a", 2.0), utilisation=used) for used in ((1.0, 0.8), (0.98, 0.9), (0.98, 0.92))]
+    assert efficiency.utilisations([*found, sample("b", 2.0)], "a") == [{"model": "m", "r = 2": "98 / 90"}]
+    assert efficiency.utilisations([sample("a", 2.0)], "a") == [], "not known"
+
+
 def test_interference_counts_the_runs_until_the_shares_have_moved() -> None:
     parts = {"before": [0.5] * 20, "during": [0.5, 0.4, 0.3] + [0.2] * 17, "after": [0.2] + [0.5] * 19}
     rows = interference.summary([Run(phase, 1.0, part) for phase, found in parts.items() for part in found])

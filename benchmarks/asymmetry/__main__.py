@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asymo.bench.report import table
 from benchmarks.asymmetry import dispatch, interference, sliced, uniform
-from benchmarks.asymmetry.efficiency import Sample, Verdict, by_distance, parse_numbers, pivot, two_digits
+from benchmarks.asymmetry.efficiency import Sample, Verdict, by_distance, parse_numbers, pivot, two_digits, utilisations
 from benchmarks.asymmetry.rounds import Gate, heading
 from benchmarks.asymmetry.slow import NotPossible, Probe, real_time
 
@@ -45,6 +45,8 @@ def report(args: argparse.Namespace, gate: Gate) -> int:
             title = f"{how}; {distance}"
             print(table(two_digits(pivot(found, "who", lambda s: s.efficiency)), "markdown", f"{title}: efficiency") + "\n")
             print(table(two_digits(pivot(found, "who", lambda s: s.slowdown)), "markdown", f"{title}: T(both) / T(full core alone)") + "\n")
+    if samples and (used := utilisations(samples, uniform.OURS)):
+        print(table(used, "markdown", f"Utilisation of the workers in percent, {uniform.OURS}") + "\n")
     verdicts: list[Verdict] = args.verdicts(samples)
     print("\n".join(f"    {verdict}" for verdict in verdicts))
     return int(any(verdict.broken for verdict in verdicts))

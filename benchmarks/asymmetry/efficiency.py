@@ -86,6 +86,16 @@ def pivot(samples: Sequence[Sample], columns: str, value: Callable[[Sample], flo
     return rows
 
 
+def utilisations(samples: Sequence[Sample], who: str) -> list[Row]:
+    """A row per model: in a column for each `how` the medians of the workers' utilisation in percent, "99 / 93"."""
+    rows: dict[str, Row] = {}
+    for (model, name, how), found in cells(samples).items():
+        if name == who and found[0].utilisation:
+            parts = [median(values) for values in zip(*(s.utilisation for s in found), strict=True)]
+            rows.setdefault(model, {"model": model})[how] = " / ".join(f"{100 * part:.0f}" for part in parts)
+    return list(rows.values())
+
+
 def two_digits(rows: Sequence[Row]) -> list[Row]:
     """The rows with every float as text of two digits."""
     return [{key: f"{value:.2f}" if isinstance(value, float) else value for key, value in row.items()} for row in rows]

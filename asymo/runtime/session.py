@@ -174,16 +174,10 @@ class InferenceSession:
         return [segment.plan for segment in self._segments()]
 
     def _segments(self) -> list[Segment]:
-        found: list[Segment] = []
-
-        def walk(stage: Stage) -> None:
-            found.append(stage.segment)
-            for successor in stage.successors:
-                walk(successor)
-
-        for stage in self._stages.values():
-            walk(stage)
-        return found
+        stages = list(self._stages.values())
+        for stage in stages:  # it grows as it is walked
+            stages += stage.successors
+        return [stage.segment for stage in stages]
 
     # ---- running
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -11,9 +12,27 @@ static bool get(pid_t thread, asymo_cpu_mask *mask) {
     return sched_getaffinity(thread, sizeof *mask, (cpu_set_t *)mask) == 0;
 }
 
-bool asymo_pin_get(asymo_cpu_mask *mask) { return get(0, mask); }
+/* Every CPU that a thread was ever allowed. */
+static _Atomic uint64_t seen[sizeof((asymo_cpu_mask *)0)->bits / sizeof(uint64_t)];
+enum { WORDS = sizeof seen / sizeof *seen };
+
+bool asymo_pin_get(asymo_cpu_mask *mask) {
+    if (!get(0, mask)) return false;
+    for (size_t i = 0; i < WORDS; i++)
+        if ((mask->bits[i] & ~atomic_load_explicit(&seen[i], memory_order_relaxed)) != 0)
+            atomic_fetch_or_explicit(&seen[i], mask->bits[i], memory_order_relaxed);
+    return true;
+}
 
 bool asymo_pin_set(const asymo_cpu_mask *mask) { return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0; }
+
+void asymo_pin_restore(const asymo_cpu_mask *mask) {
+    asymo_cpu_mask wide, now;
+    for (size_t i = 0; i < WORDS; i++) wide.bits[i] = atomic_load_explicit(&seen[i], memory_order_relaxed);
+    const bool is_narrow = memcmp(&wide, mask, sizeof wide) != 0;
+    if (is_narrow && asymo_pin_set(&wide) && get(0, &now) && memcmp(&now, mask, sizeof now) == 0) return;
+    asymo_pin_set(mask);
+}
 
 int32_t asymo_pin_thread(void) { return (int32_t)syscall(SYS_gettid); }
 

@@ -61,7 +61,7 @@ static void pin_caller(asymo_pool *pool) {
 }
 
 static void unpin_caller(asymo_pool *pool) {
-    if (pool->pinned) asymo_pin_set(&pool->caller_mask);
+    if (pool->pinned) asymo_pin_restore(&pool->caller_mask);
     pool->pinned = false;
 }
 
@@ -71,10 +71,12 @@ static void place_caller(asymo_pool *pool) {
     const int64_t long_run_ns = 200000;
     pool->pin_due_ns = 0;
     if (pool->seats[0].config.cpu < 0) return;
-    if (asymo_pin_current() == pool->seats[0].config.cpu)
+    if (asymo_pin_current() == pool->seats[0].config.cpu) {
         pool->pin_due_ns = asymo_now_ns() + long_run_ns;
-    else
+        atomic_store_explicit(&pool->seats[0].placed, pool->seats[0].config.cpu, memory_order_relaxed);
+    } else {
         pin_caller(pool);
+    }
 }
 
 asymo_status asymo_pool_enter(asymo_pool *pool, int64_t scratch_bytes) {

@@ -98,6 +98,18 @@ gc.collect()
 alive = sum("asymo-worker" in open(f"/proc/self/task/{t}/comm").read() for t in os.listdir("/proc/self/task"))
 tell(ok=ok and alive == 0)
 """,
+    "gone as soon as nobody needs them": """
+import gc, weakref
+gc.collect()
+gc.disable()
+session = asymo.load(model)
+session(x)
+pool = weakref.ref(session._team.pool)
+session.plans()
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+session(x)
+tell(ok=len(session.placement) == 1 and (pool() is None or pool() is session._team.pool))
+""",
     "made and dropped while another thread runs": """
 session = asymo.load(model)
 stop, good = threading.Event(), []

@@ -167,7 +167,7 @@ class _Group:
         self._pool = rig.pool
         self._at: list[int] = []
         arrays = [o for probe in group for o in probe.operands if isinstance(o, np.ndarray)]
-        program = self._program = _core.Program(21 * len(group) + 1)
+        program = self._program = _core.Program(26 * len(group) + 2)
         self._slots = _core.Slots(rig.FIXED + len(arrays))
         for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, rig.added, *arrays)):
             self._slots[slot] = array
@@ -211,7 +211,7 @@ class _Group:
         large and the run cold (features.write). run_bytes None: not timed."""
         regions = {rig.FED: _fed(probe)}
         out = max(o for i, o in enumerate(probe.operands) if isinstance(o, int) and i != probe.fed)
-        if run_bytes != rig.far_bytes or 4 * out < rig.near_bytes // 2:
+        if run_bytes != rig.far_bytes or 4 * out < 2 * rig.near_bytes:
             used = sum(o + 32 for i, o in enumerate(probe.operands) if isinstance(o, int) and i in probe.written)
             regions = {rig.OUT: rig.STAGGER // 4 + used, **regions}
         if probe.added:
@@ -252,7 +252,7 @@ class _Rig:
         self.fed = _core.aligned_floats(max(map(_fed, found)))
         self.weights = np.resize(block, max(GROUP_BYTES // 4, max(map(_weights_of, found))) + 4096)
         self.out = _core.aligned_floats(max(map(_weights_of, found)) + 4096)
-        self.evicted = np.ones(max(self.far_bytes, self.near_bytes) // 4, np.float32)  # zeros would all be one page
+        self.evicted = np.ones(max(self.far_bytes, self.near_bytes) // 4 + 2 * self.ROW, np.float32)  # zeros would all be one page
         self.sink = np.zeros(len(self.evicted) // self.ROW + 1, np.float32)
         self.added = _core.aligned_floats(max(1, *(probe.added for probe in found)))
         self.fed.fill(0.5)
@@ -263,11 +263,14 @@ class _Rig:
         return features.Place(*self._geometry, s.l1_bytes, s.l2_bytes // s.l2_sharers, s.l3_bytes, self.pool.workers, run_bytes)
 
     def add_eviction(self, program: _core.Program, n_bytes: int) -> None:
-        rows = max(n_bytes // 4 // self.ROW, 1)
+        """Half of it is read and half written, as a model does."""
+        half = max(n_bytes // 8 // self.ROW, 1)
         args = {
-            "mode": 0, "outer": rows, "reduce": self.ROW, "inner": 1, "outer_stride": self.ROW, "reduce_stride": 1, "unit_inner": 1,
+            "mode": 0, "outer": half, "reduce": self.ROW, "inner": 1, "outer_stride": self.ROW, "reduce_stride": 1, "unit_inner": 1,
         }  # fmt: skip
         program.add("reduce", args, [(self.EVICTED, 0), (self.SINK, 0)])
+        at = 4 * half * self.ROW
+        program.add("fill", {"size_bytes": 4, "count": half * self.ROW, "unit_size": 4096}, [(self.WEIGHTS, 0), (self.EVICTED, at)])
 
     def close(self) -> None:
         self.pool.close()

@@ -32,18 +32,22 @@ CYCLES: dict[str, float] = {
     "copied": 0.3,  # elements of rows that are copied because they alias
     "pass": 10.0,  # groups of pixels of a depthwise convolution begun and ended
     "spill": 0.05,  # Winograd: bytes of transformed tiles that are written and read again and do not fit in half of L2
+    "scratch": 0.3,  # Winograd: bytes of transformed tiles whose memory nobody has touched for long
     "far": 0.1,  # bytes from beyond L2, one after the other
     "rows": 0.1,  # bytes from beyond L2, from many rows at a time
     "memory": 0.3,  # bytes from memory
+    "start": 1000.0,  # streams from memory begun by a matrix times a vector
+    "narrow": 0.2,  # bytes from memory of panels that are streamed alone
 }
 """Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
 
 GEMM = ("macs", "stall", "tile", "output", "add", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
-WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "add", "act", "unit", "near", "spill", "far", "rows", "memory")
+GEMV = (*GEMM, "start", "narrow")
+WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "add", "act", "unit", "near", "spill", "scratch", "far", "rows", "memory")
 MOVE = ("lane", "item", "span", "unit", "far", "memory")
 CLASSES: dict[str, tuple[str, ...]] = {
     "gemm": GEMM,
-    "gemv": GEMM,
+    "gemv": GEMV,
     "conv": GEMM,
     "winograd2": WINOGRAD,
     "winograd4": WINOGRAD,
@@ -187,10 +191,11 @@ def scatter(counts: Counts, at: Place, size: float, reuse: float, shared: float 
 
 
 def write(counts: Counts, at: Place, size: float, others: float, level: str = "rows") -> None:
-    """Adds `size` bytes of output beside `others` of operands. Small outputs reuse memory that a step shortly before has used; large ones
-    come upon memory that nobody has touched since the last run."""
+    """Adds `size` bytes of output beside `others` of operands. Outputs reuse memory that a step shortly before has used; the largest (from
+    two to four times L2) come upon memory that nobody has touched since the last run."""
     own = max(at.run_bytes, size + others)
-    stream(counts, at, size, size + others + (own - size - others) * misses(size, at.l2), (at.busy - 1) / at.busy, level)
+    fresh = misses(size, 4 * at.l2, 1.0)
+    stream(counts, at, size, size + others + (own - size - others) * fresh, (at.busy - 1) / at.busy, level)
 
 
 def residual(counts: Counts, at: Place, size: float) -> None:
@@ -242,9 +247,8 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
             rests[rows] = rests.get(rows, 0) + times
     whole = unit_m // mr * (blocks_m - 1) + last_m // mr
     tiles = whole + sum(rests.values())
-    narrow = panels
-    if m < mr:  # a single tile: few rows take several panels at a time
-        narrow = blocks_n * (ceil_div(n, nr) // blocks_n % WIDE.get(nr, {}).get(m, 1)) if m in WIDE.get(nr, {}) else panels
+    wide = WIDE.get(nr, {}).get(m, 0)  # few rows take several panels at a time, those of neighbouring units too
+    narrow = panels % wide if wide else panels
     stall = k * narrow * lanes * (sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr))
     alias = step > 0 and step % ALIAS == 0
     limit = STRIP // mr * mr
@@ -266,6 +270,10 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
         "alias": float(entries * k * m * vectors * lanes) if step and not alias and step % (ALIAS // 2) == 0 else 0.0,
         "copied": float(entries * m * k * times_pointed) if alias else 0.0,
     }
+    if m <= mr:
+        cold = beyond(at, max(at.run_bytes, own * 4 * k * nr * panels), 0.0)[1]
+        counts["start"] = cold * entries
+        counts["narrow"] = cold * own * 4 * k * nr * (narrow if wide else 0)
     strip_bytes = 4 * k * min(limit, unit_m)
     b_bytes = 4 * k * nr * panels
     block_bytes = 4 * k * unit_n
@@ -315,6 +323,7 @@ def _winograd(args: Args, at: Place) -> Counts:
         "unit": float(n_units),
         "near": float(register_tiles * panels * products * 4 * c * nr),
         "spill": 2.0 * tiles * products * 4 * (entered * c + n) * misses(v_bytes + m_bytes, at.l2, 1.0),
+        "scratch": (v_bytes + m_bytes) * misses(max(at.run_bytes, weights + inputs + outputs), at.l3 or at.l2, 1.0),
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     stream(counts, at, weights * (blocks - 1), weights + v_bytes + m_bytes)

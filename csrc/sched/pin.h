@@ -13,8 +13,8 @@ typedef struct {
 /* false: the kernel would not tell; *mask is empty then. */
 bool asymo_pin_get(asymo_cpu_mask *mask);
 bool asymo_pin_set(const asymo_cpu_mask *mask);
-/* Gives the calling thread the mask back that asymo_pin_get found. A mask that was narrow only because the cpuset was is restored as wide as
- * it may have been: Linux keeps what a thread asks for, and would leave it there when the cpuset grows again. */
+/* Gives the calling thread the mask back that asymo_pin_get found. A mask that was narrow only because the cpuset was is restored as wide
+ * as it may have been: Linux keeps what a thread asks for, and would leave it there when the cpuset grows again. */
 void asymo_pin_restore(const asymo_cpu_mask *mask);
 /* The kernel's number of the calling thread. */
 int32_t asymo_pin_thread(void);

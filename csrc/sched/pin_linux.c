@@ -13,8 +13,8 @@ static bool get(pid_t thread, asymo_cpu_mask *mask) {
 }
 
 /* Every CPU that a thread was ever allowed. */
-static _Atomic uint64_t seen[sizeof((asymo_cpu_mask *)0)->bits / sizeof(uint64_t)];
-enum { WORDS = sizeof seen / sizeof *seen };
+enum { WORDS = sizeof(asymo_cpu_mask) / sizeof(uint64_t) };
+static _Atomic uint64_t seen[WORDS];
 
 bool asymo_pin_get(asymo_cpu_mask *mask) {
     if (!get(0, mask)) return false;

@@ -148,6 +148,7 @@ class Sharer:
         self.run_bytes = run_bytes
         self.everyone = tuple(t.cores for t in machine.types)
         first, *others = (counts(t.cores) for t in machine.types)
+        self.crews = [tuple(n if i <= t else 0 for i, n in enumerate(self.everyone)) for t in range(len(self.everyone))]
         self.sets = sorted(product(first, *([0, *c] for c in others)), key=sum)
         self._decisions: dict[tuple[Any, ...], Decision] = {}
 
@@ -156,22 +157,24 @@ class Sharer:
         problem = self._problem(kind, args, asleep)
         return [problem.option(cores) for cores in self.sets if sum(cores) <= problem.units]
 
-    def everybody(self, kind: str, args: Mapping[str, Any]) -> float:
-        """Seconds of the step on all cores, or on one when that is quicker, as if all types had the caches of the first."""
+    def quickest(self, kind: str, args: Mapping[str, Any]) -> float:
+        """Seconds of the step on one core, on all of the first type, of the first two, ..., whatever is quickest; as if all types had the
+        caches of the first. What unit sizes are compared by."""
         machine, first = self.machine, self.machine.types[0]
         units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
         if not units:
             return 0.0
         name, counted = steps.vector(kind, args, steps.place(first, first.cores, machine, self.run_bytes))
-        costs = [
-            (sum(c * s for c, s in zip(counted, t.classes[name].at(n, t.of), strict=True)) / (units * phases)) or TINY
+        alone = sum([c * s for c, s in zip(counted, first.classes[name].alone, strict=True)])
+        if machine.cores == 1:
+            return alone
+        cost = [
+            (sum([c * s for c, s in zip(counted, t.classes[name].at(n, t.of), strict=True)]) / (units * phases)) or TINY
             for n, t in zip(self.everyone, machine.types, strict=True)
         ]
-        alone = sum(c * s for c, s in zip(counted, first.classes[name].alone, strict=True))
-        if sum(self.everyone) == 1:
-            return alone
-        everyone = Problem(machine, units, phases, [[u] * n for n, u in zip(self.everyone, costs, strict=True)])
-        return min(alone, everyone.option(self.everyone).seconds)
+        memory = counted[CLASSES[name].index("memory")] / machine.memory_B
+        problem = Problem(machine, units, phases, [[u] * n for n, u in zip(self.everyone, cost, strict=True)], memory)
+        return min(alone, *[problem.option(cores).seconds for cores in self.crews])
 
     def decide(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> Decision:
         """The set of cores, and how they share. How long they spin after it is left to `sequence`."""

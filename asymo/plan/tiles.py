@@ -13,6 +13,7 @@ cores (asymo/plan/share.py) is least. The operands of a unit stay in the smalles
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from math import isqrt, prod
 from typing import Any, NamedTuple
 
@@ -30,17 +31,22 @@ LANES = 16
 
 
 class Target(NamedTuple):
-    """What unit sizes depend on: the register tile, the smallest L2 of a core, and how many cores there are."""
+    """What unit sizes depend on: the register tile, the smallest L2 of a core, and how many cores there are of the first type, of the
+    first two, ..., of all."""
 
     mr: int
     nr: int
     l2_bytes: int
-    cores: int
+    crews: tuple[int, ...]
+
+    @property
+    def cores(self) -> int:
+        return self.crews[-1]
 
     @property
     def wanted(self) -> tuple[int, ...]:
         """Numbers of units that are weighed, fewest first; a core alone has nobody to share with."""
-        return tuple(self.cores * n for n in UNITS_PER_CORE) if self.cores > 1 else (1,)
+        return (*self.crews[:-1], *(self.cores * n for n in UNITS_PER_CORE)) if self.cores > 1 else (1,)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -56,28 +62,27 @@ def even(size: int, unit: int, multiple: int) -> int:
     return round_up(ceil_div(size, ceil_div(size, unit)), multiple)
 
 
-def gemm_candidates(m: int, n: int, k: int, target: Target, entries: int = 1) -> Iterator[Args]:
+def gemm_candidates(m: int, n: int, k: int, target: Target, entries: int = 1, row: float = 0.0) -> Iterator[Args]:
     """unit_m, unit_n, n_fastest of C[m, n] += A[m, k] B[k, n], `entries` times (batch entries, groups).
 
     unit_m is a multiple of mr and unit_n of nr, as square as m and n allow. A strip and B block take at most half of L2 each, unless one
-    tile does not fit. n_fastest is chosen so that the operand that is read again for every unit is the smaller stream. But where B stays in
-    half of L2 anyway, several cores take whole rows: most of the rows of A that a core reads are then those that it wrote itself.
+    tile does not fit; row: floats of memory under a row of A, where rows overlap (0: k). Either order is weighed. But where B stays in half
+    of L2 anyway, several cores take whole rows: most of the rows of A that a core reads are then those that it wrote itself.
     """
-    mr, nr, l2_bytes, cores = target
+    mr, nr, l2_bytes, _ = target
     m, n, k = max(m, 1), max(n, 1), max(k, 1)
-    half = l2_bytes // 2 // (4 * k)
-    most_m = min(round_up(m, mr), max(mr, half // mr * mr))
-    most_n = min(round_up(n, nr), max(nr, half // nr * nr))
+    half = l2_bytes // 2 // 4
+    most_m = min(round_up(m, mr), max(mr, int(half / max(min(row, k) or k, 1)) // mr * mr))
+    most_n = min(round_up(n, nr), max(nr, half // k // nr * nr))
     for units in target.wanted:
         outputs = max(entries * m * n // units, 1)
         unit_m = min(max(isqrt(outputs) // mr, 1) * mr, most_m)
         unit_n = min(max(round(outputs / min(unit_m, m) / nr), 1) * nr, most_n)
         unit_m = min(max(round(outputs / min(unit_n, n) / mr), 1) * mr, most_m)
         unit_m, unit_n = even(m, unit_m, mr), even(n, unit_n, nr)
-        n_first = m * k + k * n * ceil_div(m, unit_m)
-        m_first = k * n + m * k * ceil_div(n, unit_n)
-        by_rows = cores > 1 and n <= half and unit_m < m
-        yield {"unit_m": unit_m, "unit_n": unit_n, "n_fastest": int(by_rows or n_first <= m_first)}
+        yield {"unit_m": unit_m, "unit_n": unit_n, "n_fastest": 1}
+        if unit_m < m and unit_n < n and not (target.cores > 1 and n * k <= half):
+            yield {"unit_m": unit_m, "unit_n": unit_n, "n_fastest": 0}
 
 
 def dwconv_candidates(
@@ -152,6 +157,11 @@ def row_candidates(rows: int, target: Target) -> Iterator[Args]:
         yield {"unit_rows": even(max(rows, 1), ceil_div(max(rows, 1), units), 1)}
 
 
+def _conv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
+    m, k = a["batch"] * prod(a["out"]), a["c"] * prod(a["kernel"])
+    return gemm_candidates(m, a["n"], k, target, a["groups"], a["batch"] * prod(a["in"]) * a["c"] / max(m, 1))
+
+
 def _winograd(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
     tiles = a["batch"] * prod(ceil_div(size, a["tile"]) for size in a["out"])
     return winograd_candidates(max(tiles, 1), a["c"], a["n"], a["tile"], target)
@@ -164,7 +174,7 @@ def _dwconv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
 
 CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
     "gemm": lambda a, t: gemm_candidates(a["m"], a["n"], a["k"], t, prod(a["batch"])),
-    "conv": lambda a, t: gemm_candidates(a["batch"] * prod(a["out"]), a["n"], a["c"] * prod(a["kernel"]), t, a["groups"]),
+    "conv": _conv,
     "winograd": _winograd,
     "dwconv": _dwconv,
     "reduce": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
@@ -181,7 +191,7 @@ class Fitter:
     def __init__(self, sharer: Sharer) -> None:
         machine = sharer.machine
         l2 = min((t.l2_bytes // t.l2_sharers for t in machine.types if t.l2_bytes), default=L2_BYTES)
-        self.target = Target(*machine.geometry, l2, machine.cores)
+        self.target = Target(*machine.geometry, l2, tuple(accumulate(t.cores for t in machine.types)))
         self._sharer = sharer
         self._fitted: dict[tuple[Any, ...], Args] = {}
 
@@ -193,7 +203,7 @@ class Fitter:
         if key not in self._fitted:
             sizes = {tuple(c.values()): c for c in CANDIDATES[kind](args, self.target)}
             options = [{**args, **c} for c in sizes.values()]
-            seconds = [self._sharer.everybody(kind, o) for o in options] if len(options) > 1 else [0.0]
+            seconds = [self._sharer.quickest(kind, o) for o in options] if len(options) > 1 else [0.0]
             least = min(seconds) * (1 + GAIN / 4)
             self._fitted[key] = next(o for o, s in zip(options, seconds, strict=True) if s <= least)
         return self._fitted[key]

@@ -13,8 +13,8 @@ ALIGNMENT = 64
 
 AHEAD_NS = 150_000.0
 """How far the others may get ahead of a late worker before its memory is written again (asymo/plan/horizon.py). Most of what interrupts
-a worker is over by then. Of 0, 150, 400 and 1000 us the last two made MobileNetV3-small 6 and 20 % slower, as its buffers no longer fit in L2
-(caller alone on the plan for two cores, 96 interleaved runs, Zen 4 with 1 MiB of L2, 2026-11-22). Buffers that do not fit in L2 by
+a worker is over by then. Of 0, 150, 400 and 1000 us the last two made MobileNetV3-small 6 and 20 % slower, as its buffers no longer fit
+in L2 (caller alone on the plan for two cores, 96 interleaved runs, Zen 4 with 1 MiB of L2, 2026-11-22). Buffers that do not fit in L2 by
 themselves are not kept longer: that made MobileNetV2 5 to 8 % slower, and their steps are long."""
 
 

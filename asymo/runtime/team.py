@@ -13,7 +13,7 @@ from asymo.device import topology
 from asymo.device.topology import Topology, format_cpu_list
 from asymo.errors import InvalidArgumentError
 from asymo.runtime import pools
-from asymo.runtime.crew import Wish, emulate, muster, paced
+from asymo.runtime.crew import Crew, Wish, emulate, muster, paced
 from asymo.runtime.pace import Learned, Pace, slowness
 from asymo.runtime.stats import SessionStats, WorkerReport
 from asymo.runtime.watch import Watch
@@ -41,8 +41,8 @@ class Team:
         self._is_warned = False
         self.replans = 0
         self._pace = Pace(monotonic())
-        found = self._muster(must_fit=False)
-        self._start(None)
+        found, crew = self._muster(must_fit=False)
+        self._start(crew, None)
         if wish.threads > len(self.crew.workers):
             log.info("%d threads were asked for; there are %s", wish.threads, self)
         if found.notes:
@@ -59,10 +59,10 @@ class Team:
         if not news and not moved and not is_forked:
             return self._is_paced_anew(learned)
         before = self.crew
-        self._muster(must_fit=True)
-        if self.crew == before and not moved and not is_forked:
+        _, crew = self._muster(must_fit=True)
+        if crew == before and not moved and not is_forked:
             return False
-        self._start(self.pool)
+        self._start(crew, self.pool)
         self.replans += 1
         what = news or (f"the system moved workers off CPUs {format_cpu_list(moved)}" if moved else "the process forked")
         now = f"{what}: planned anew for {self}"
@@ -81,7 +81,7 @@ class Team:
         late = slowness(learned, [w.type for w in self.crew.workers])
         if not self._pace.look({types[kind].name: factor for kind, factor in late.items()}, now):
             return False
-        self._muster(must_fit=True)
+        _, self.crew = self._muster(must_fit=True)
         self.replans += 1
         slow = ", ".join(f"{name} as {factor:.1f} times slower than it was known" for name, factor in self._pace.factors.items())
         log.info("the speeds of the cores have changed: planned anew with %s", slow or "all cores as they were known")
@@ -122,18 +122,18 @@ class Team:
         where = f"on CPUs {format_cpu_list(cpus)}" if cpus else "where the kernel puts them"
         return f"{n} worker{'s' * (n > 1)} {where}" + (f", {n - len(cpus)} not pinned" if 0 < len(cpus) < n else "")
 
-    def _muster(self, must_fit: bool) -> Topology:
+    def _muster(self, must_fit: bool) -> tuple[Topology, Crew]:
         found = topology.read(self._root, self._watch.limits.mask)
-        crew = muster(found, self._wish, _speeds, must_fit=must_fit)
+        crew = muster(found, self._wish, lambda cores: _speeds(cores, may_measure=not must_fit), must_fit=must_fit)
         if factors := _slowdown():
             crew = emulate(crew, factors)
-        self.crew = paced(crew, self._pace.factors)
-        return found
+        return found, paced(crew, self._pace.factors)
 
-    def _start(self, instead_of: _core.Pool | None) -> None:
-        self.pool = pools.pool(self.crew, self._spin_ns, instead_of)
+    def _start(self, crew: Crew, instead_of: _core.Pool | None) -> None:
+        self.pool = pools.pool(crew, self._spin_ns, instead_of)
+        self.crew = crew
         self._placed = self.pool.placement()
-        refused = [cpu for cpu, placed in zip(self.crew.cpus, self._placed, strict=True) if cpu != placed]
+        refused = [cpu for cpu, placed in zip(crew.cpus, self._placed, strict=True) if cpu != placed]
         if refused:
             self._warn(f"the system refused to pin workers to CPUs {format_cpu_list(refused)}", UNPINNED)
 
@@ -150,10 +150,11 @@ def wish(cores: str | Sequence[int] | None, threads: int) -> Wish:
     return Wish(cores if isinstance(cores, str) else tuple(int(c) for c in cores), threads)
 
 
-def _speeds(machine: Topology) -> Machine:
-    """The kept calibration. Without one: equal cores need none, unequal ones are measured for a second; recorded machines cannot be."""
+def _speeds(machine: Topology, may_measure: bool) -> Machine:
+    """The kept calibration. Without one: equal cores need none, unequal ones are measured for a second, but not in the middle of a user's
+    run; recorded machines cannot be measured."""
     if knobs.ROOT.get() == "/":
-        return calibrate.machine(machine, quick=len(machine.types) > 1)
+        return calibrate.machine(machine, quick=may_measure and len(machine.types) > 1)
     mr, nr, _ = _core.gemm_geometry()
     return from_topology(machine, _core.isa_name(), (mr, nr))
 

@@ -33,6 +33,9 @@ class Team:
     team.changed(...): plan anew`. spin_ns: as for Pool.
     """
 
+    crew: Crew
+    pool: _core.Pool
+
     def __init__(self, wish: Wish, spin_ns: int | None = None) -> None:
         self._wish, self._spin_ns = wish, spin_ns
         self._root = str(knobs.ROOT.get())

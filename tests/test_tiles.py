@@ -63,7 +63,8 @@ def test_winograd(count: int, c: int, n: int, tile: int, target: Target) -> None
         assert 1 <= unit <= count
         assert candidate["unit_n"] % target.nr == 0
         assert candidate["unit_n"] < n + target.nr
-        assert unit <= target.mr or 4 * (tile + 2) ** 2 * (c + min(n, 128)) * unit <= target.l2_bytes
+        bytes_of_tile = 4 * (tile + 2) ** 2 * (c + min(n, 128))
+        assert unit <= tiles.SPILL * target.mr or bytes_of_tile * unit <= tiles.SPILL * target.l2_bytes
 
 
 def test_winograd_where_it_pays() -> None:

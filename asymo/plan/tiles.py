@@ -26,6 +26,9 @@ UNITS_PER_CORE = (1, 2, 4, 8, 16, 32, 64)
 L2_BYTES = 256 * 1024
 """Of a core of which nothing is known: the smallest private L2 of the cores we know (A55, A57 per core); the larger ones lose little."""
 
+SPILL = 8
+"""How many times the tiles that fit in L2, or register tiles, a Winograd unit may take."""
+
 LANES = 16
 """Floats of the virtual vector (csrc/kernels/simd)."""
 
@@ -127,7 +130,8 @@ def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -
     """unit_tiles, unit_n: all ways to cut the tiles and 1, 2, 4, ... blocks of output channels, a multiple of nr.
 
     The weights are read again for every block of tiles, so that holds a register tile of them at least; its transformed input, and output
-    of at most 128 channels at a time, should fit in L2. It is transformed again for every chunk of its channels.
+    of at most 128 channels at a time, should fit in L2, or where the weights are large in a few times as much. It is transformed again for
+    every chunk of its channels.
     """
     mr, nr, l2_bytes, _ = target
     n = max(n, 1)
@@ -136,7 +140,8 @@ def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -
         for wanted_n in (1 << i for i in range(min(units, ceil_div(n, nr)).bit_length())):
             unit_n = even(n, ceil_div(n, wanted_n), nr)
             wanted_tiles = ceil_div(tiles, ceil_div(units, ceil_div(n, unit_n)))
-            yield {"unit_tiles": even(tiles, min(max(wanted_tiles, min(mr, 8)), most), 1), "unit_n": unit_n}
+            for bound in sorted({most, SPILL * most, SPILL * mr}):
+                yield {"unit_tiles": even(tiles, min(max(wanted_tiles, min(mr, 8)), bound), 1), "unit_n": unit_n}
 
 
 def inner_candidates(outer: int, inner: int, target: Target) -> Iterator[Args]:

@@ -82,6 +82,7 @@ def test_cut(policy: str, units: int, crew: list[Worker]) -> None:
             assert shares[i].speed == pytest.approx(math.fsum(1 / crew[j].cost for j in members))
     for share, worker in zip(shares, crew, strict=True):
         clearly = [1 / other.usual for other in crew if other.usual < 0.8 * worker.usual]
+        assert share.n_faster == len(clearly)
         assert share.faster == pytest.approx(math.fsum(clearly))
 
 
@@ -119,10 +120,11 @@ def test_leaves(crew: list[Worker], chunk: int, left: int) -> None:
     for i, worker in enumerate(crew):
         share = shares + i
         leaves = _core.sched_leaves(share, chunk, left)
-        if share.faster == 0:
+        left_to_them = left + 0.75 * share.n_faster  # units, with what they hold
+        if share.n_faster == 0:
             assert not leaves
-        elif not math.isclose(left, chunk * worker.usual * share.faster, rel_tol=1e-9):
-            assert leaves == (left / share.faster < chunk * worker.usual)  # they end before it would
+        elif not math.isclose(left_to_them, chunk * worker.usual * share.faster, rel_tol=1e-9):
+            assert leaves == (left_to_them / share.faster < chunk * worker.usual)  # they end before it would
         if leaves:
             assert _core.sched_leaves(share, chunk, left // 2)
             assert _core.sched_leaves(share, chunk + 1, left)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,12 @@ from test_session import RELU
 
 from asymo.cost.devices import from_profile
 from asymo.device import profile
+from asymo.errors import UnsupportedError
 from asymo.plan.plan import POLICIES, SERIAL, Sharing, Step
+from asymo.sim import timeline
+from asymo.sim.hardware import Hardware, Kind
+from asymo.sim.run import simulate
+from asymo.sim.task import uniform
 from asymo.sim.tasks import hardware_of, task_of
 
 CONV = {
@@ -76,6 +82,14 @@ def test_misuse(relu: str, arguments: list[str], said: str) -> None:
     done = bench("simulate", relu, *arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+def test_a_drawing_needs_matplotlib(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
+        monkeypatch.setitem(sys.modules, name, None)
+    task = uniform("a", 4, (1.0,), cores=(2,))
+    with pytest.raises(UnsupportedError, match=r"pip install 'asymo\[plot\]'"):
+        timeline.draw(simulate([task], Hardware((Kind("core", 2),))), [task], tmp_path / "x.png", "")
 
 
 def test_units_at_the_end_of_a_dimension_cost_less() -> None:

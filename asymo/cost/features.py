@@ -36,7 +36,7 @@ CYCLES: dict[str, float] = {
     "far": 0.1,  # bytes from beyond L2, one after the other
     "rows": 0.1,  # bytes from beyond L2, from many rows at a time
     "memory": 0.3,  # bytes from memory
-    "start": 1000.0,  # streams from memory begun by a matrix times a vector
+    "start": 1000.0,  # streams from memory begun by a matrix times a vector, cold depthwise convolutions
     "narrow": 0.2,  # bytes from memory of panels that are streamed alone
 }
 """Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
@@ -51,7 +51,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "conv": GEMM,
     "winograd2": WINOGRAD,
     "winograd4": WINOGRAD,
-    "dwconv": ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "far", "rows", "memory"),
+    "dwconv": ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "start", "far", "rows", "memory"),
     "pool": ("lane", "span", "unit", "far", "memory"),
     "eltwise": ("lane", "span", "unit", "far", "memory"),
     "typed": ("item", "unit", "far", "memory"),
@@ -190,12 +190,15 @@ def scatter(counts: Counts, at: Place, size: float, reuse: float, shared: float 
     stream(counts, at, size, reuse, shared, "rows")
 
 
-def write(counts: Counts, at: Place, size: float, others: float, level: str = "rows") -> None:
-    """Adds `size` bytes of output beside `others` of operands. Outputs reuse memory that a step shortly before has used; the largest (from
-    two to four times L2) come upon memory that nobody has touched since the last run."""
-    own = max(at.run_bytes, size + others)
-    fresh = misses(size, 4 * at.l2, 1.0)
-    stream(counts, at, size, size + others + (own - size - others) * fresh, (at.busy - 1) / at.busy, level)
+def last_touch(at: Place, size: float, together: float) -> float:
+    """How many bytes ago an input or output of `size` bytes was touched: as many as the step has `together`; but the largest (from two to
+    four times L2) come upon memory that was not touched since the last run, or drive each other out as if it were."""
+    return together + max(at.run_bytes - together, 0.0) * misses(size, 4 * at.l2, 1.0)
+
+
+def written(counts: Counts, at: Place, size: float, others: float, level: str = "rows") -> None:
+    """Adds `size` bytes that are read or written beside `others`, by (n - 1) / n of n cores in another one's cache."""
+    stream(counts, at, size, last_touch(at, size, size + others), (at.busy - 1) / at.busy, level)
 
 
 def residual(counts: Counts, at: Place, size: float) -> None:
@@ -281,8 +284,8 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     weights = own * b_bytes
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     stream(counts, at, (strips - 1) * entries * b_bytes, (b_bytes if n_fastest else block_bytes) + strip_bytes)
-    scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
-    write(counts, at, outputs, inputs + weights)
+    written(counts, at, inputs, outputs + weights)
+    written(counts, at, outputs, inputs + weights)
     if adds:
         residual(counts, at, outputs)
     if not n_fastest:
@@ -327,8 +330,8 @@ def _winograd(args: Args, at: Place) -> Counts:
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     stream(counts, at, weights * (blocks - 1), weights + v_bytes + m_bytes)
-    scatter(counts, at, inputs, inputs + outputs + weights, (at.busy - 1) / at.busy)
-    write(counts, at, outputs, inputs + weights)
+    written(counts, at, inputs, outputs + weights)
+    written(counts, at, outputs, inputs + weights)
     if args.get("r_batch", 0) > 0:
         residual(counts, at, outputs)
     return counts
@@ -393,9 +396,10 @@ def _dwconv(args: Args, at: Place) -> Counts:
         "unit": float(batch * ceil_div(height, unit_rows) * blocks),
     }
     stream(counts, at, 4 * args["kernel"][0] * kw * channels, at.run_bytes)
+    counts["start"] = beyond(at, at.run_bytes, 0.0)[1]
     level = "far" if blocks == 1 else "rows"
-    stream(counts, at, inputs, inputs + outputs, (at.busy - 1) / at.busy, level)
-    write(counts, at, outputs, inputs, level)
+    written(counts, at, inputs, outputs, level)
+    written(counts, at, outputs, inputs, level)
     if args.get("r_batch", 0) > 0:
         residual(counts, at, outputs)
     return counts
@@ -404,10 +408,10 @@ def _dwconv(args: Args, at: Place) -> Counts:
 # ---- everything else
 
 
-def _dense(counts: Counts, at: Place, read: float, written: float) -> Counts:
+def _dense(counts: Counts, at: Place, read: float, made: float) -> Counts:
     """Counts of a step that reads and writes so many bytes, each once."""
-    stream(counts, at, read, read + written, (at.busy - 1) / at.busy)
-    write(counts, at, written, read, "far")
+    written(counts, at, read, made, "far")
+    written(counts, at, made, read, "far")
     return counts
 
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from asymo.plan.plan import Args
 from asymo.plan.share import GAIN, Sharer
 
-UNITS_PER_CORE = (1, 2, 4, 8, 16, 32, 64)
+UNITS_PER_CORE = (1, 3, 8, 20, 50)
 """Numbers of units that are weighed."""
 
 L2_BYTES = 256 * 1024
@@ -136,11 +136,13 @@ def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -
     mr, nr, l2_bytes, _ = target
     n = max(n, 1)
     most = max(l2_bytes // (4 * (tile + 2) ** 2 * (c + min(n, 128))), mr)
+    is_large = 4 * (tile + 2) ** 2 * c * n > SPILL * l2_bytes
+    bounds = sorted({most, SPILL * most, SPILL * mr}) if is_large else [most]
     for units in target.wanted:
         for wanted_n in (1 << i for i in range(min(units, ceil_div(n, nr)).bit_length())):
             unit_n = even(n, ceil_div(n, wanted_n), nr)
             wanted_tiles = ceil_div(tiles, ceil_div(units, ceil_div(n, unit_n)))
-            for bound in sorted({most, SPILL * most, SPILL * mr}):
+            for bound in bounds:
                 yield {"unit_tiles": even(tiles, min(max(wanted_tiles, min(mr, 8)), bound), 1), "unit_n": unit_n}
 
 

@@ -17,6 +17,7 @@ from itertools import accumulate
 from math import isqrt, prod
 from typing import Any, NamedTuple
 
+from asymo.cost import steps
 from asymo.plan.plan import Args
 from asymo.plan.share import GAIN, Sharer
 
@@ -192,6 +193,11 @@ CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
 """Step kind -> sizes that its units may have, largest units first. The units of other kinds are fixed by the kind or by their operator."""
 
 
+LATE_S = 25e-6
+"""A unit on a core that is interrupted keeps the others waiting: this long does not matter, and sizes of nearly the same predicted time
+(GAIN) may be chosen by it."""
+
+
 class Fitter:
     """Chooses unit sizes for one machine; choices are kept per arguments."""
 
@@ -203,7 +209,8 @@ class Fitter:
         self._fitted: dict[tuple[Any, ...], Args] = {}
 
     def fit(self, kind: str, args: Args) -> Args:
-        """The arguments with the units of the least predicted time; of times within GAIN of it the largest units."""
+        """The arguments with the units of the least predicted time; of times within GAIN of it, the largest units that are no longer than
+        LATE_S where several cores share the step."""
         if kind not in CANDIDATES:
             return args
         key = (kind, *args.items())
@@ -211,6 +218,13 @@ class Fitter:
             sizes = {tuple(c.values()): c for c in CANDIDATES[kind](args, self.target)}
             options = [{**args, **c} for c in sizes.values()]
             seconds = [self._sharer.quickest(kind, o) for o in options] if len(options) > 1 else [0.0]
-            least = min(seconds) * (1 + GAIN / 4)
-            self._fitted[key] = next(o for o, s in zip(options, seconds, strict=True) if s <= least)
+            least = min(seconds)
+            near = [o for o, s in zip(options, seconds, strict=True) if s <= least * (1 + GAIN / 4)]
+            short = [o for o, s in zip(options, seconds, strict=True) if s <= least * (1 + GAIN) and self._unit_s(kind, o, s) <= LATE_S]
+            self._fitted[key] = near[0] if self._unit_s(kind, near[0], least) <= LATE_S else [*short, near[0]][0]
         return self._fitted[key]
+
+    def _unit_s(self, kind: str, args: Args, seconds: float) -> float:
+        """Seconds of one unit of a step that all cores share; 0 where a core is alone."""
+        units = steps.units(kind, args, self._sharer.machine)
+        return seconds * self.target.cores / units if self.target.cores > 1 and units else 0.0

@@ -193,9 +193,12 @@ CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
 """Step kind -> sizes that its units may have, largest units first. The units of other kinds are fixed by the kind or by their operator."""
 
 
-LATE_S = 25e-6
-"""A unit on a core that is interrupted keeps the others waiting: this long does not matter, and sizes of nearly the same predicted time
-(GAIN) may be chosen by it."""
+LATE_S, LATE_PART = 25e-6, 1 / 32
+"""A unit of a core that is interrupted, or slower than predicted, keeps the others waiting, so where cores share a step its units are at most
+this long, or this part of the step; where no size is so short, the shortest. Of sizes of nearly the same predicted time (GAIN) those
+that are short are taken. With a second core that was there 35 % of the time (100 us periods) ResNet-50 came to 0.92 of the sum of the cores
+with units of any length and to 0.97 so, MobileNetV1 to 0.73 and 0.93; of 1/8 and 1/32 the latter was better (Zen 4, 2026-11-22,
+`python -m benchmarks.asymmetry sliced`)."""
 
 
 class Fitter:
@@ -209,8 +212,8 @@ class Fitter:
         self._fitted: dict[tuple[Any, ...], Args] = {}
 
     def fit(self, kind: str, args: Args) -> Args:
-        """The arguments with the units of the least predicted time; of times within GAIN of it, the largest units that are no longer than
-        LATE_S where several cores share the step."""
+        """The arguments with the units of the least predicted time, of those that are not too long to be late; of times within GAIN of it, the
+        largest units that are no longer than LATE_S where several cores share the step."""
         if kind not in CANDIDATES:
             return args
         key = (kind, *args.items())
@@ -218,10 +221,13 @@ class Fitter:
             sizes = {tuple(c.values()): c for c in CANDIDATES[kind](args, self.target)}
             options = [{**args, **c} for c in sizes.values()]
             seconds = [self._sharer.quickest(kind, o) for o in options] if len(options) > 1 else [0.0]
-            least = min(seconds)
-            near = [o for o, s in zip(options, seconds, strict=True) if s <= least * (1 + GAIN / 4)]
-            short = [o for o, s in zip(options, seconds, strict=True) if s <= least * (1 + GAIN) and self._unit_s(kind, o, s) <= LATE_S]
-            self._fitted[key] = near[0] if self._unit_s(kind, near[0], least) <= LATE_S else [*short, near[0]][0]
+            times = [(o, s, self._unit_s(kind, o, s)) for o, s in zip(options, seconds, strict=True)]
+            shortest = min(unit for _, _, unit in times)
+            times = [(o, s, unit) for o, s, unit in times if unit <= max(LATE_S, s * LATE_PART, shortest)]
+            least = min(s for _, s, _ in times)
+            near, near_unit = next((o, unit) for o, s, unit in times if s <= least * (1 + GAIN / 4))
+            short = [o for o, s, unit in times if s <= least * (1 + GAIN) and unit <= LATE_S]
+            self._fitted[key] = near if near_unit <= LATE_S else [*short, near][0]
         return self._fitted[key]
 
     def _unit_s(self, kind: str, args: Args, seconds: float) -> float:

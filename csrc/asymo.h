@@ -432,9 +432,9 @@ typedef struct {
 /* What the rules know of a worker that takes part in a loop. cost: time of a unit as it is on average now, interruptions and all: what
  * the shares go by; usual: as planned, of a worker that nobody disturbs. Both in any unit of time, the same for all workers. */
 typedef struct {
-    int32_t type;     /* 0: the fastest core type */
-    int32_t group;    /* workers next to each other with the same group share an interval; -1: alone */
-    int64_t chunk;    /* units of its smallest claim */
+    int32_t type;  /* 0: the fastest core type */
+    int32_t group; /* workers next to each other with the same group share an interval; -1: alone */
+    int64_t chunk; /* units of its smallest claim */
     double cost, usual;
     int32_t interval; /* written by the cut, as the rest: which one is its own */
     int32_t sharers;  /* workers of that interval */

@@ -194,8 +194,8 @@ CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
 
 
 LATE_S, LATE_PART = 25e-6, 1 / 32
-"""A unit of a core that is interrupted, or slower than predicted, keeps the others waiting, so where cores share a step its units are at most
-this long, or this part of the step; where no size is so short, the shortest. Of sizes of nearly the same predicted time (GAIN) those
+"""A unit of a core that is interrupted, or slower than predicted, keeps the others waiting. Where cores share a step its units are at
+most this long, or this part of the step; where no size is so short, the shortest. Of sizes of nearly the same predicted time (GAIN) those
 that are short are taken. With a second core that was there 35 % of the time (100 us periods) ResNet-50 came to 0.92 of the sum of the cores
 with units of any length and to 0.97 so, MobileNetV1 to 0.73 and 0.93; of 1/8 and 1/32 the latter was better (Zen 4, 2026-11-22,
 `python -m benchmarks.asymmetry sliced`)."""
@@ -212,8 +212,8 @@ class Fitter:
         self._fitted: dict[tuple[Any, ...], Args] = {}
 
     def fit(self, kind: str, args: Args) -> Args:
-        """The arguments with the units of the least predicted time, of those that are not too long to be late; of times within GAIN of it, the
-        largest units that are no longer than LATE_S where several cores share the step."""
+        """The arguments with the units of the least predicted time, of those that are not too long to be late; of times within GAIN of it,
+        the largest units that are no longer than LATE_S where several cores share the step."""
         if kind not in CANDIDATES:
             return args
         key = (kind, *args.items())

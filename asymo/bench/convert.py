@@ -112,7 +112,7 @@ def _fix_reshapes(network: Any, tensors: Sequence[Any]) -> None:
     """Gives every Reshape the shape that it has for these inputs: torch.export cannot know what a tensor of dimensions holds."""
     import torch
 
-    class Fixed(torch.nn.Module):
+    class Fixed(torch.nn.Module):  # type: ignore[misc, unused-ignore]  # Any where torch is not installed
         def __init__(self, shape: Sequence[int]) -> None:
             super().__init__()
             self.shape = tuple(shape)

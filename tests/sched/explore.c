@@ -103,7 +103,7 @@ enum { IDLE, BUSY, WATCHED, ASLEEP };
 enum { NOTHING, UNKNOWN };
 enum { GOODBYE = 7 };
 
-/* clang-format off: it has no stable form for this list */
+/* clang-format off */
 #define PLACES(X) \
     X(A_CALL) X(A_SLEEP) X(A_CHECK) X(A_WAIT) X(A_ASLEEP) X(A_AWAKE) X(B_BUSY) X(B_CALL) \
     X(T_LOOK) X(T_UNKNOWN) X(T_SEE) X(T_CAS) X(T_EMPTY) X(T_HOLD) X(T_WORK) X(T_NOTHING) \

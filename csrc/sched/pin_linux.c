@@ -27,7 +27,7 @@ bool asymo_pin_get(asymo_cpu_mask *mask) {
 bool asymo_pin_set(const asymo_cpu_mask *mask) { return sched_setaffinity(0, sizeof *mask, (const cpu_set_t *)mask) == 0; }
 
 void asymo_pin_restore(const asymo_cpu_mask *mask) {
-    asymo_cpu_mask wide, now;
+    asymo_cpu_mask wide = {0}, now;
     for (size_t i = 0; i < WORDS; i++) wide.bits[i] = atomic_load_explicit(&seen[i], memory_order_relaxed);
     const bool is_narrow = memcmp(&wide, mask, sizeof wide) != 0;
     if (is_narrow && asymo_pin_set(&wide) && get(0, &now) && memcmp(&now, mask, sizeof now) == 0) return;

@@ -276,7 +276,7 @@ static bool drain(state *s, int t, int choice) {
             me->place = finds_units(me, me->seen) ? T_CAS : T_EMPTY;
             return true;
         }
-        asymo_chunk chunk;
+        asymo_chunk chunk = {0};
         const uint64_t rest = (me->at == t ? asymo_range_claim : asymo_range_steal)(word(me->seen), 0.5, 1, &chunk);
         store_now(s, t, range, packed((int)asymo_range_tag(rest), (int)asymo_range_begin(rest), (int)asymo_range_end(rest)));
         me->begin = (uint8_t)chunk.begin;

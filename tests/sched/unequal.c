@@ -107,7 +107,7 @@ static int draw(int n) {
 }
 
 static asymo_pool *draw_pool(int n_workers, bool *exact) {
-    asymo_worker_config workers[16];
+    asymo_worker_config workers[16] = {0};
     for (int i = 0, type = draw(2); i < n_workers; i++) {
         if (i > 0 && type < 3 && draw(3) == 0) type++;
         const bool joins = i > 0 && workers[i - 1].type == type && draw(2);

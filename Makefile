@@ -3,7 +3,8 @@
 # make models    what make test leaves out: whole models, slow tests (downloads wheels, installs ONNX Runtime)
 # make lint      formatters, linters and type checkers, over Python and C
 # make sanitize  kernel and operator tests under the address and undefined behaviour sanitizers
-# make arm       cross-compiles for aarch64 and replays recorded plans under qemu
+# make arm       cross-compiles for aarch64 and musl, replays recorded plans and stresses the scheduler, under qemu where needed
+# make portable  what Android and older C libraries ask of the core
 # make bench     the fixed benchmark set against ONNX Runtime
 # make clean     removes everything that the others made
 
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -name '*.[ch]' -o -name '*.inc') asymo/_build.py setup.py pyproject.toml
 
-.PHONY: demo test models lint bench arm sanitize clean setup
+.PHONY: demo test models lint bench arm portable sanitize clean setup
 
 demo: setup
 	$(BIN)/asymo-bench
@@ -41,6 +42,10 @@ $(VENV)/.peers: | $(VENV)/.built
 	$(BIN)/python -m pip install -q onnxruntime
 	touch $@
 
+$(VENV)/.zig: | $(VENV)/.built
+	$(BIN)/python -m pip install -q ziglang
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,8 +58,12 @@ bench: setup $(VENV)/.peers
 	$(BIN)/python -m benchmarks.models.fetch
 	$(BIN)/asymo-bench compare .cache/models/*.onnx --peers onnxruntime --threads 1,2
 
-arm: setup
+arm: setup $(VENV)/.zig
+	tests/arm/qemu.sh
 	$(BIN)/python tests/arm/run.py
+
+portable: setup $(VENV)/.zig
+	$(BIN)/python tests/portable/bionic.py
 
 sanitize: setup
 	tests/sanitize/run.sh $(BIN)/python

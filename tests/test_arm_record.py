@@ -11,13 +11,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "arm"))
 
+import cross
 import record
 import run
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(run.native_replay(tmp_path_factory.mktemp("replay")))
+    return str(cross.native_replay(tmp_path_factory.mktemp("replay")))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def cases() -> list[record.Case]:
 
 def replay(program: str, cases: list[record.Case], path: Path) -> tuple[bool, str]:
     record.write(cases, path)
-    return run.replay([program], path)[:2]
+    result = run.execute("native", [program, str(path)])
+    return result.passed, result.text
 
 
 def test_replays(program: str, cases: list[record.Case], tmp_path: Path) -> None:
@@ -74,4 +76,4 @@ def test_says_which_case_crashes(program: str, cases: list[record.Case], tmp_pat
 
 def test_refuses_other_files(program: str, tmp_path: Path) -> None:
     (tmp_path / "plans").write_bytes(b"no plans")
-    assert not run.replay([program], tmp_path / "plans")[0]
+    assert not run.execute("native", [program, str(tmp_path / "plans")]).passed

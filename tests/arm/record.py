@@ -2,13 +2,14 @@
 
 What is recorded: the examples of every operator, as they are and on floats of any bits, every instruction of the eltwise step on the
 same, small products and convolutions that meet every tile, and whole models. Each runs here on the portable instruction set, whose
-packed layout NEON shares, and on the best one of this machine; both must give the same bits. Every native segment becomes a case; host
+packed layout NEON shares, and on every other one of this machine; all must give the same bits. Every native segment becomes a case; host
 steps between them do not.
 The format stands above replay.c.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import sys
 import tempfile
@@ -63,12 +64,21 @@ class Recording:
         counts.update(step.kind for case in self.cases for step in case.plan.steps)
         return counts
 
+    def digest(self) -> str:
+        """SHA-256 over the bits of all outputs: what every instruction set, compiler and C library must give."""
+        result = hashlib.sha256()
+        for case in self.cases:
+            for output in case.outputs:
+                result.update(_canonical(output).tobytes())
+        return result.hexdigest()
+
     def add(self, name: str, blob: bytes, feeds: Feeds) -> None:
-        """Runs a model on the portable and the best instruction set and keeps the plans of the former. AssertionError when bits differ."""
+        """Runs a model on every instruction set of this machine and keeps the portable one's plans. AssertionError when bits differ."""
         with _selected("portable"), _captured() as segments:
             expected = _session(blob).run(None, feeds)
-        with _selected(_core.isas()[-1]):
-            _assert_same_bits(name, _session(blob).run(None, feeds), expected)
+        for isa in _others():
+            with _selected(isa):
+                _assert_same_bits(name, _session(blob).run(None, feeds), expected)
         cases = [
             Case(name if i == 0 else f"{name} segment {i}", *segment)
             for i, segment in enumerate(segment for segment in segments if segment[0].steps)
@@ -77,14 +87,19 @@ class Recording:
         self.cases += cases
 
     def add_plan(self, name: str, plan: Plan, inputs: tuple[Array, ...]) -> None:
-        """Runs a plan without packed weights on the portable and the best instruction set. AssertionError when bits differ."""
+        """Runs a plan without packed weights on every instruction set of this machine. AssertionError when bits differ."""
         with Pool([-1, -1]) as pool:
             segment = Segment(plan, pool, Arena())
             with _selected("portable"):
                 outputs = tuple(segment(list(inputs)))
-            with _selected(_core.isas()[-1]):
-                _assert_same_bits(name, segment(list(inputs)), outputs)
+            for isa in _others():
+                with _selected(isa):
+                    _assert_same_bits(name, segment(list(inputs)), outputs)
         self.cases.append(Case(name, plan, inputs, outputs))
+
+
+def _others() -> list[str]:
+    return [isa for isa in _core.isas() if isa != "portable"]
 
 
 def _assert_same_bits(name: str, got: Iterable[Any], expected: Iterable[Any]) -> None:

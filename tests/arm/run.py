@@ -1,143 +1,91 @@
-"""make arm: the bits of NEON are the bits of x86.
+"""make arm: the bits of NEON are the bits of x86, and those of musl are those of glibc.
 
-Records plans on this machine (record.py), compiles the core and replay.c for aarch64 with every cross compiler there is, and replays the
-plans under qemu-aarch64 on several CPU models; first natively, which checks the runner. On an aarch64 machine the native replay is all:
-it runs NEON for real. Exit code: 0 all bits are equal, 1 some differ or a step kind has no case, 2 a tool is missing.
+Records plans on this machine (record.py), compiles the core, replay.c and the scheduler's stress programs with every compiler of
+cross.COMPILERS, replays the plans and stresses the scheduler, aarch64 under qemu on several CPU models; first natively, which checks the
+runner. On an aarch64 machine only what runs there is run, NEON for real. Exit code: 0 all bits are equal, 1 some differ or a step kind has
+no case, 2 a tool is missing.
 """
 
 from __future__ import annotations
 
 import os
-import runpy
-import shlex
-import shutil
 import subprocess
 import sys
-import sysconfig
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cross
 import record
+from cross import BUILD, CACHE, COMPILERS
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CACHE = ROOT / ".cache" / "arm"
-BUILD = runpy.run_path(str(ROOT / "asymo/_build.py"))
+from asymo import _core
 
-CPUS = ("cortex-a53", "cortex-a76", "max")
-"""CPU models of qemu: an in-order one, an out-of-order one, all features."""
+UNEQUAL_RUNS = "300"
+"""How many random runs `unequal` makes on each CPU: a few seconds under qemu."""
 
 
 @dataclass(frozen=True)
-class Cross:
-    """A cross compiler for aarch64 and its Debian package."""
+class Result:
+    """What a program said."""
 
-    name: str
-    compiler: tuple[str, ...]
-    package: str
-
-
-GCC = Cross("gcc", ("aarch64-linux-gnu-gcc",), "gcc-aarch64-linux-gnu")
-CLANG = Cross("clang", ("clang", "--target=aarch64-linux-gnu"), "clang")
+    what: str
+    passed: bool
+    text: str
+    seconds: float
 
 
-def native_replay(folder: Path = CACHE) -> Path:
-    """The program of replay.c for this machine, linked with the libraries that setup.py has built."""
-    built = ROOT / "build" / f"temp.{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
-    libraries = [str(built / f"lib{name}.a") for name, _ in BUILD["libraries"]()]
-    if not all(Path(library).exists() for library in libraries):
-        raise SystemExit("the core is not built: python setup.py build_ext --inplace")
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / "replay"
-    flags = [*BUILD["CFLAGS"], *os.environ.get("ASYMO_LDFLAGS", "").split()]
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    run([*compiler, *flags, "tests/arm/replay.c", *libraries, *libraries, "-lm", "-lpthread", "-o", str(program)])
-    return program
-
-
-def cross_replay(cross: Cross) -> Path:
-    """The static program of replay.c and the whole core for aarch64. Compiles what is older than its source or any header."""
-    folder = CACHE / cross.name
-    headers = [p for suffix in ("*.h", "*.inc") for p in (ROOT / "csrc").rglob(suffix)] + [ROOT / "asymo/_build.py"]
-    newest = max(p.stat().st_mtime for p in headers)
-    jobs = [(source, info["cflags"]) for _, info in BUILD["libraries"]("aarch64") for source in info["sources"]]
-    jobs.append(("tests/arm/replay.c", BUILD["CFLAGS"]))
-
-    def compile_one(job: tuple[str, list[str]]) -> str:
-        source, flags = job
-        result = folder / Path(source).with_suffix(".o")
-        if not result.exists() or result.stat().st_mtime < max(newest, (ROOT / source).stat().st_mtime):
-            result.parent.mkdir(parents=True, exist_ok=True)
-            run([*cross.compiler, *flags, "-c", source, "-o", str(result)])
-        return str(result)
-
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        objects = list(workers.map(compile_one, jobs))
-    program = folder / "replay"
-    run([*cross.compiler, "-static", *objects, "-lm", "-lpthread", "-o", str(program)])
-    return program
-
-
-def run(command: list[str]) -> None:
-    """Runs a compiler in the project's root; its messages go to the terminal."""
-    subprocess.run(command, cwd=ROOT, check=True)
-
-
-def replay(command: list[str], plans: Path) -> tuple[bool, str, float]:
-    """(all equal, what it printed, seconds)."""
+def execute(what: str, command: list[str]) -> Result:
     begin = time.monotonic()
-    done = subprocess.run([*command, str(plans)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    return done.returncode == 0, done.stdout.strip(), time.monotonic() - begin
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return Result(what, done.returncode == 0, done.stdout.strip(), time.monotonic() - begin)
 
 
-def missing_tools() -> str:
-    """A sentence about what `make arm` cannot do without, empty when all is there."""
-    needed = {GCC.compiler[0]: GCC.package, "qemu-aarch64": "qemu-user"}
-    absent = [tool for tool in needed if shutil.which(tool) is None]
-    return (
-        f"{' and '.join(absent)} not found; on Debian and Ubuntu: apt install {' '.join(map(needed.__getitem__, absent))}" if absent else ""
-    )
-
-
-def known_cpus() -> list[str]:
-    """Those of CPUS that this qemu has."""
-    listed = subprocess.run(["qemu-aarch64", "-cpu", "help"], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
-    return [cpu for cpu in CPUS if cpu in listed]
-
-
-def report(what: str, result: tuple[bool, str, float]) -> bool:
-    """Prints one replay and returns whether it passed."""
-    passed, text, seconds = result
-    *failures, last = text.splitlines() or ["nothing was printed"]
+def report(result: Result) -> bool:
+    """Prints a result and returns whether it passed."""
+    *failures, last = result.text.splitlines() or ["nothing was printed"]
     for line in failures[:20]:
         print(f"  {line}")
     if len(failures) > 20:
         print(f"  ... and {len(failures) - 20} more")
-    print(f"{'ok    ' if passed else 'FAILED'} {what:28} {last} ({seconds:.0f} s)", flush=True)
-    return passed
+    print(f"{'ok    ' if result.passed else 'FAILED'} {result.what:34} {last} ({result.seconds:.0f} s)", flush=True)
+    return result.passed
 
 
-def emulated(plans: Path) -> bool:
-    """Replays under qemu, as many at a time as there are CPUs, and returns whether all passed."""
-    compilers = [GCC]
-    if shutil.which(CLANG.compiler[0]):
-        compilers.append(CLANG)
-    else:
-        print(f"left out: clang is not installed; on Debian and Ubuntu: apt install {CLANG.package}")
-    programs = {cross.name: str(cross_replay(cross)) for cross in compilers}
-    runs = [
-        (f"aarch64, {name}, {cpu}", ["qemu-aarch64", "-cpu", cpu, program]) for cpu in known_cpus() for name, program in programs.items()
-    ]
-    with ThreadPoolExecutor(os.cpu_count()) as workers:
-        results = workers.map(lambda run: replay(run[1], plans), runs)
-        return not [what for (what, _), result in zip(runs, results, strict=True) if not report(what, result)]
+def jobs(plans: Path, qemu: str | None) -> list[Callable[[], Result]]:
+    """A replay and a stress of the scheduler for each compiler and CPU model that can be run here."""
+    result: list[Callable[[], Result]] = []
+    for compiler in COMPILERS:
+        if not compiler.is_here():
+            print(f"left out: {compiler.name} for {compiler.arch} is not installed: {compiler.remedy}")
+            continue
+        is_native = compiler.arch == BUILD["ARCH"]
+        if not is_native and (compiler.arch != "aarch64" or qemu is None):
+            continue
+        programs = {name: str(path) for name, path in cross.build(compiler).items()}
+        cpus = [None] if is_native else [cpu for cpu in cross.known_cpus(str(qemu)) if cpu in compiler.cpus]
+        for cpu in cpus:
+            prefix = [] if cpu is None else [str(qemu), "-cpu", cpu]
+            for name, arguments in (("replay", [str(plans)]), ("unequal", [UNEQUAL_RUNS])):
+                what = f"{compiler.arch}, {compiler.name}, {cpu or 'native'}: {name}"
+                result.append(lambda what=what, command=[*prefix, programs[name], *arguments]: execute(what, command))
+    return result
+
+
+def missing_tools(qemu: str | None) -> str:
+    """A sentence about what `make arm` cannot do without, empty when all is there."""
+    absent = [] if COMPILERS[0].is_here() else [COMPILERS[0].remedy]
+    absent += [] if qemu else ["apt install qemu-user"]
+    return f"something is missing; on Debian and Ubuntu: {' && '.join(absent)}" if absent else ""
 
 
 def main() -> int:
     """Everything; returns the exit code."""
     is_arm = BUILD["ARCH"] == "aarch64"
-    if not is_arm and (problem := missing_tools()):
+    qemu = None if is_arm else cross.emulator()
+    if not is_arm and (problem := missing_tools(qemu)):
         print(f"make arm: {problem}")
         return 2
     begin = time.monotonic()
@@ -149,11 +97,14 @@ def main() -> int:
     print(f"recorded {len(recording.cases)} cases, {plans.stat().st_size / 1e6:.0f} MB, {time.monotonic() - begin:.0f} s; ", end="")
     print(f"{recording.without_steps} segments had no steps")
     print("steps: " + ", ".join(f"{kind} {count}" for kind, count in steps.items()), flush=True)
+    print(f"outputs: sha256 {recording.digest()[:16]}, equal on {', '.join(_core.isas())}", flush=True)
     absent = [kind for kind, count in steps.items() if not count]
     if absent:
         print(f"FAILED: no case has a step of kind {', '.join(absent)}")
-    passed = report(f"{BUILD['ARCH']}, native", replay([str(native_replay())], plans))
-    passed = (is_arm or emulated(plans)) and passed and not absent
+    passed = report(execute(f"{BUILD['ARCH']}, native: replay", [str(cross.native_replay()), str(plans)])) and not absent
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        for result in workers.map(lambda job: job(), jobs(plans, qemu)):
+            passed = report(result) and passed
     print(f"{'all bits are equal' if passed else 'FAILED'} ({time.monotonic() - begin:.0f} s)")
     return 0 if passed else 1
 

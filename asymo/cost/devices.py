@@ -82,6 +82,16 @@ SAME_TYPE = 0.9
 
 def from_profile(profile: Profile) -> Machine:
     """The machine of a profile with our NEON kernels, types in the order of the kernel's capacities. Machine.basis is "profile NAME"."""
+    named = types_of(profile)
+    copies = [_copy_B(profile, c) for _, g in named for c in g]
+    dram = profile.dram.theoretical_gbps
+    memory_B = max(dram * 1e9 * DRAM_REACHED if dram else 0.0, 2 * max(copies)) if dram else 2 * max(copies) * CORES_FILL
+    types = tuple(_type(name, profile, group) for name, group in named)
+    return Machine(types, WAKE_S, BARRIER_S, memory_B, f"profile {profile.name}", "neon", NEON_GEOMETRY)
+
+
+def types_of(profile: Profile) -> list[tuple[str, list[Cluster]]]:
+    """(name, clusters) of each core type, in the order of the kernel's capacities."""
     groups: list[list[Cluster]] = []
     known = all(c.cpu_capacity_expected for c in profile.clusters)
     for cluster in sorted(profile.clusters, key=lambda c: (c.cpu_capacity_expected if known else 0, _flops(c)), reverse=True):
@@ -92,11 +102,7 @@ def from_profile(profile: Profile) -> Machine:
             groups.append([cluster])
     middle = [f"mid{i + 1}" for i in range(len(groups) - 2)] if len(groups) > 3 else ["mid"]
     names = ["all"] if len(groups) == 1 else ["big", *middle[: len(groups) - 2], "little"]
-    copies = [_copy_B(profile, c) for g in groups for c in g]
-    dram = profile.dram.theoretical_gbps
-    memory_B = max(dram * 1e9 * DRAM_REACHED if dram else 0.0, 2 * max(copies)) if dram else 2 * max(copies) * CORES_FILL
-    types = tuple(_type(name, profile, group) for name, group in zip(names, groups, strict=True))
-    return Machine(types, WAKE_S, BARRIER_S, memory_B, f"profile {profile.name}", "neon", NEON_GEOMETRY)
+    return list(zip(names, groups, strict=True))
 
 
 def design_of(cluster: Cluster) -> Design:

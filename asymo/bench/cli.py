@@ -14,7 +14,7 @@ import numpy as np
 
 import asymo
 from asymo import _core, knobs
-from asymo.bench import calibrate_cli, compare, demo, device_cli, feeds, plan_cli, simulate_cli
+from asymo.bench import calibrate_cli, compare, demo, device_cli, energy, feeds, plan_cli, simulate_cli, sustain
 from asymo.bench.measure import measure
 from asymo.bench.peers import PEERS
 from asymo.bench.report import FORMATS, Progress, Row, table
@@ -38,6 +38,9 @@ def parser() -> argparse.ArgumentParser:
     many = run.add_mutually_exclusive_group()
     many.add_argument("--runs", type=int, default=0, help="timed runs")
     many.add_argument("--seconds", type=float, default=3.0, help="time until this long has passed (default 3)")
+    many.add_argument("--sustain", metavar="30m", help="run for so long; report latency, clocks, temperatures and power minute by minute")
+    run.add_argument("--plot", type=Path, metavar="FILE.svg|png", help="draw what --sustain reports (needs matplotlib)")
+    run.add_argument("--energy", action="store_true", help="joules per inference, watts, energy-delay product, and where they come from")
     run.add_argument("--profile", action="store_true", help="a table of the steps, and a Chrome trace in asymo_profile_*.json")
     _add_format(run)
     run.set_defaults(call=_run)
@@ -51,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     versus.add_argument("--seconds", type=float, default=0.4, help="per runtime and round")
     versus.add_argument("--pin", choices=("mask", "each"), default="mask", help="each: one CPU for every thread that works")
     versus.add_argument("--realtime", action="store_true", help="above everything else (SCHED_RR; root or CAP_SYS_NICE); with --pin each")
+    versus.add_argument("--energy", action="store_true", help="joules per inference of each; lengthens --seconds to what the meter needs")
     versus.add_argument("--cache", type=Path, help="folder in which converted models are kept (default: none are)")
     _add_format(versus)
     versus.set_defaults(call=_compare)
@@ -82,6 +86,8 @@ def _run(args: argparse.Namespace) -> int:
     options = asymo.SessionOptions(intra_op_num_threads=args.threads, enable_profiling=args.profile)
     session = asymo.InferenceSession(args.model, options, cores=args.cores)
     arrays = feeds.make(session.get_inputs(), feeds.parse_shapes(args.shape), feeds.parse_files(args.input))
+    if args.sustain:
+        return _sustain(args, session, arrays)
     with Progress(args.model.name) as progress:
         samples = measure(
             lambda: session.run(None, arrays),
@@ -92,19 +98,47 @@ def _run(args: argparse.Namespace) -> int:
         )
     row: Row = {"model": args.model.stem, "workers": len(session.placement), "isa": _core.isa_name(), **samples.summary()}
     row["peak_mb"] = peak_memory_mb()
+    spent = energy.of_session(lambda: session.run(None, arrays), session.placement) if args.energy else None
+    row |= spent.row() if spent else {}
     steps = summarise(session.profile.records) if session.profile is not None else []
     if args.form == "json":
         document: dict[str, Any] = {**row, "placement": session.placement, "host_ops": session.host_ops, "samples_ns": list(samples.ns)}
+        document |= {"energy_detail": spent.detail} if spent else {}
         document["knobs"] = {k.name: k.get() for k in knobs.KNOBS if k.get() is not None}
         print(json.dumps({**document, "steps": steps} if steps else document, indent=1))
     else:
         print(table([row], args.form))
+        if spent and args.form != "csv":
+            print(f"\nenergy: {spent.method}: {spent.detail}")
         if session.host_ops:
             print(f"\nhost steps: {', '.join(f'{n} ({op})' for n, op in session.host_ops.items())}")
         if steps:
             print("\n" + table([{**s, "node": _short(str(s["node"]))} for s in steps], args.form))
     if args.profile:
         print(f"trace: {session.end_profiling()}", file=sys.stderr)
+    return 0
+
+
+def _sustain(args: argparse.Namespace, session: asymo.InferenceSession, arrays: dict[str, np.ndarray]) -> int:
+    """asymo-bench run --sustain."""
+
+    def call() -> object:
+        return session.run(None, arrays)
+
+    total = sustain.seconds(args.sustain)
+    for _ in range(args.warmup):
+        call()
+    with energy.meter(session.placement) as (sampler, found), Progress(args.model.name) as progress:
+        base = energy.idle(sampler).watts if sampler else 0.0
+        rows = sustain.rows(sustain.run(call, total, sampler=sampler, progress=progress), base)
+    title = f"{args.model.stem}, {len(session.placement)} workers"
+    print(table(rows, args.form, "" if args.form == "csv" else title))
+    if args.form in ("text", "markdown"):
+        meter = f"{energy.describe(sampler.meter)}; idle {base:.3g} W subtracted from J" if sampler else energy.unavailable(found).detail
+        print(f"\nenergy: {meter}")
+    if args.plot:
+        sustain.draw(rows, args.plot, title)
+        print(f"drawing: {args.plot}", file=sys.stderr)
     return 0
 
 
@@ -132,7 +166,16 @@ def _compare(args: argparse.Namespace) -> int:
         made = feeds.make(declared, feeds.parse_shapes(args.shape), arrays)
         with Progress(model.name) as progress:
             found = compare.compare(
-                model, made, peers, threads, rounds=args.rounds, seconds=args.seconds, cache=args.cache, pin=args.pin, progress=progress
+                model,
+                made,
+                peers,
+                threads,
+                rounds=args.rounds,
+                seconds=args.seconds,
+                cache=args.cache,
+                pin=args.pin,
+                with_energy=args.energy,
+                progress=progress,
             )
         rows += found
         if len(args.models) > 1 and args.form == "text":

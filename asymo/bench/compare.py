@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from asymo.bench import energy
+from asymo.bench.energy import Energy, Span
 from asymo.bench.measure import Samples
 from asymo.bench.report import Row
+from asymo.device.power import Sampler
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Contestant:
     info: dict[str, Any]
     ns: list[int] = field(default_factory=list)
     peak_mb: float = 0.0
+    spans: list[Span] = field(default_factory=list)
 
     def command(self, **command: Any) -> dict[str, Any]:
         """Sends a command of worker.py and returns the answer; empty when the process has died, which `info` tells from then on."""
@@ -57,6 +61,16 @@ class Contestant:
         self.ns += samples
         self.peak_mb = answer.get("peak_mb", self.peak_mb)
         return samples
+
+    def visit(self, runs: int, sampler: Sampler | None) -> None:
+        """Lets it run for a while, at most 2000 times unless a meter needs more."""
+        if sampler is None:
+            self.ask(min(runs, 2000))
+            return
+        with sampler.window() as window:
+            done = len(self.ask(runs))
+        if done:
+            self.spans.append(Span(window.joules, window.seconds, done))
 
     def close(self) -> None:
         if self.process is not None:
@@ -110,6 +124,7 @@ def compare(
     seconds: float = 0.4,
     cache: Path | None = None,
     pin: str = "mask",
+    with_energy: bool = False,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> list[Row]:
     """One row per runtime and thread count: median, quartiles, ratio to Asymo at the same thread count (above 1: Asymo is faster),
@@ -119,8 +134,11 @@ def compare(
     Each round visits every runtime in turn, for about `seconds`; runtimes that cannot run the model get a row that says why.
 
     cache: where converted models are kept; None: nowhere. pin: "mask" leaves the threads where the runtime and the kernel put them,
-    "each" binds every thread that works to a CPU of its own (Asymo does so itself)."""
-    with tempfile.TemporaryDirectory() as name:
+    "each" binds every thread that works to a CPU of its own (Asymo does so itself). with_energy: joules of each, idle power of the
+    machine subtracted; every visit then lasts as long as the meter needs."""
+    with tempfile.TemporaryDirectory() as name, energy.meter((), with_energy) as (sampler, found):
+        if sampler is not None:
+            seconds = max(seconds, sampler.meter.window_s)
         folder = Path(name)
         inputs = folder / "inputs.npz"
         np.savez(inputs, **dict(feeds))  # type: ignore[arg-type]
@@ -140,20 +158,25 @@ def compare(
             counts = {id(c): max(3, int(seconds * 1e9 / max(np.median(c.ns or [1]), 1))) for c in alive}
             for contestant in alive:
                 contestant.ns.clear()
+            idles = [energy.idle(sampler)] if sampler else []
             for turn in range(rounds):
                 order = alive[turn % len(alive) :] + alive[: turn % len(alive)] if alive else []
                 for i, contestant in enumerate(order):
                     if contestant.process is not None:
                         time.sleep(0.02)
-                        contestant.ask(min(counts[id(contestant)], 2000))
+                        contestant.visit(counts[id(contestant)], sampler)
                     progress((turn + (i + 1) / len(order)) / rounds)
+            idles += [energy.idle(sampler)] if sampler else []
         finally:
             for contestant in field_:
                 contestant.close()
-        return _rows(model.stem, field_)
+        spent = {}
+        if with_energy:
+            spent = {id(c): energy.judge(sampler.meter, c.spans, idles) if sampler else energy.unavailable(found) for c in field_ if c.ns}
+        return _rows(model.stem, field_, spent)
 
 
-def _rows(model: str, field_: list[Contestant]) -> list[Row]:
+def _rows(model: str, field_: list[Contestant], spent: Mapping[int, Energy]) -> list[Row]:
     measured = [c for c in field_ if c.ns]
     ours = {c.threads: float(np.median(c.ns)) for c in measured if c.peer == "asymo"}
     oracle = next((c for c in measured if c.peer == "onnxruntime"), next(iter(measured), None))
@@ -166,6 +189,7 @@ def _rows(model: str, field_: list[Contestant]) -> list[Row]:
         samples = Samples(tuple(c.ns))
         row |= {"median_ms": samples.median_ms, "p25_ms": samples.percentile_ms(25), "p75_ms": samples.percentile_ms(75)}
         row["ratio"] = samples.median_ms * 1e6 / ours[c.threads] if c.threads in ours else None
+        row |= spent[id(c)].row() if id(c) in spent else {}
         row |= {"load_ms": c.info["load_ms"], "first_ms": c.info["first_ms"], "peak_mb": c.peak_mb}
         row["difference"] = difference(c.outputs, oracle.outputs) if oracle is not None else None
         rows.append({**row, "version": c.info["version"]})

@@ -62,11 +62,20 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What can be done with a policy. ways: levers that may work, first choice first; refusals: why the others do not, a sentence each."""
+    """What can be done with a policy. levers: each with why it cannot work, "" when it may; first choice first."""
 
     policy: Policy
-    ways: tuple[str, ...]
-    refusals: tuple[str, ...]
+    levers: Mapping[str, str]
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """The levers that may work."""
+        return tuple(way for way, why in self.levers.items() if not why)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why the others cannot, a sentence each."""
+        return tuple(f"{way}: {why}" for way, why in self.levers.items() if why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +133,11 @@ class Levers:
     """The clocks of a machine.
 
     Args:
-        root: where sysfs is. state: the ledger's file (default: `state_path()`). clock: what time it is.
+        root: where sysfs is (default: below the knob ASYMO_ROOT). state: the ledger's file (default: `state_path()`). clock: the time.
     """
 
-    def __init__(self, root: str | os.PathLike[str] = "/sys", state: Path | None = None, clock: Clock | None = None) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | os.PathLike[str] = "", state: Path | None = None, clock: Clock | None = None) -> None:
+        self.root = Path(root or Path(str(knobs.ROOT.get())) / "sys")
         self.clock = clock or Clock()
         self.state = state or state_path()
 
@@ -257,13 +266,12 @@ class Levers:
             closed = [p.name for p in paths if p.exists() and not os.access(p, os.W_OK)]
             return f"no {', '.join(missing)}" if missing else f"no permission to write {', '.join(closed)}" if closed else ""
 
-        refusals = {
+        levers = {
             USERSPACE: lacking(GOVERNOR, SETSPEED) if "userspace" in policy.governors else "the kernel has no governor `userspace`",
             LIMITS: lacking(MIN, MAX),
             UCLAMP: clamps or (f"only schedutil obeys clamps, the governor is {policy.governor}" if policy.governor != "schedutil" else ""),
         }
-        ways = tuple(way for way, why in refusals.items() if not why)
-        return Access(policy, ways, tuple(f"{way}: {why}" for way, why in refusals.items() if why))
+        return Access(policy, levers)
 
     def _holder(self) -> str:
         """Who has the lock; it is free again when this returns."""
@@ -377,15 +385,14 @@ class Held:
         return {path: texts[self.boost] for path, texts in BOOSTS.items() if (self.levers.root / path).exists()}
 
     def _fix(self, access: Access, khz: int, refusal: str) -> Outcome:
-        policy, wanted, notes = access.policy, access.policy.nearest(khz), list(access.refusals)
-        if refusal:
-            notes.append(refusal)
-        for way in access.ways:
+        policy, wanted, notes = access.policy, access.policy.nearest(khz), [refusal] if refusal else []
+        for way, why in access.levers.items():
+            found = wanted
             if way == UCLAMP:
-                found, why = wanted, self._clamp(policy, wanted)
-            elif refusal:
+                why = why or self._clamp(policy, wanted)
+            elif not why and refusal:
                 continue
-            else:
+            elif not why:
                 found, why = self._try(policy.id, way, wanted)
             if not why:
                 limited = [] if cpufreq.near(found, wanted) else [f"{found} kHz for {wanted}: heat or firmware limits the clock"]
@@ -440,8 +447,11 @@ class Held:
 
 
 def state_path() -> Path:
-    """Where the ledger is kept: /run/asymo (root's, or made for a group as docs/energy.md says), else the user's cache folder."""
-    run = Path("/run/asymo")
+    """Where the ledger is kept: /run/asymo (root's, or made for a group as docs/energy.md says), else the user's cache folder. A recorded
+    machine's (the knob ASYMO_ROOT) is kept with it."""
+    run = Path(str(knobs.ROOT.get())) / "run/asymo"
+    if knobs.ROOT.get() != "/":
+        return run / "frequency.json"
     if os.access(run, os.W_OK) or (not run.exists() and os.geteuid() == 0 and os.access(run.parent, os.W_OK)):
         return run / "frequency.json"
     return Path(knobs.XDG_CACHE_HOME.get() or Path.home() / ".cache") / "asymo" / "frequency.json"

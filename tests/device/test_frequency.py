@@ -61,7 +61,7 @@ def test_the_second_is_told_who_holds_the_clocks(tmp_path: Path) -> None:
         with levers(tmp_path).apply({0: 1402000}) as second:
             (outcome,) = second.outcomes
         assert outcome.way == ""
-        assert "held by another session of this process" in outcome.notes[-1]
+        assert "held by another session of this process" in outcome.notes[0]
         assert "held by another session" in levers(tmp_path).restore().problems[0]
         assert "held by another session" in levers(tmp_path).available().explain()[0]
         assert snapshot(tmp_path) == before

@@ -89,7 +89,7 @@ def test_late_workers_do_no_harm(graph: list[tuple[list[int], int]], is_lengthen
     reads = [sorted({i - 1 - back for back in backs if back < i}) for i, (backs, _) in enumerate(graph)]
     lives = [Lifetime(64 * size, i, max([j for j in range(len(graph)) if i in reads[j]], default=i)) for i, (_, size) in enumerate(graph)]
     if is_lengthened:
-        lives = lengthen(lives, [1.0] * len(graph), 128, 2.0)
+        lives = lengthen(lives, [1.0] * len(graph), 512, 2.0)
     total, offsets = place(lives)
     regions = [r(offset, offset + life.nbytes) for offset, life in zip(offsets, lives, strict=True)]
     steps = [Access(tuple(regions[j] for j in reads[i]), (regions[i],)) for i in range(len(graph))]
@@ -113,7 +113,8 @@ def test_lengthen_by_hand() -> None:
     lives = [Lifetime(8, 0, 1), Lifetime(8, 0, 4), Lifetime(8, 5, 5)]
     assert [life.last for life in lengthen(lives, [100.0] * 6, 1 << 20, 150.0)] == [3, 5, 5]
     assert [life.last for life in lengthen(lives, [100.0] * 6, 1 << 20, 0.0)] == [1, 4, 5]
-    assert [life.last for life in lengthen(lives, [100.0] * 6, 7, 150.0)] == [1, 4, 5]
+    assert [life.last for life in lengthen(lives, [100.0] * 6, 32, 150.0)] == [3, 5, 5]
+    assert [life.last for life in lengthen(lives, [100.0] * 6, 31, 150.0)] == [1, 4, 5]
 
 
 @pytest.mark.parametrize("kind", _core.step_kinds())

@@ -13,9 +13,12 @@ ALIGNMENT = 64
 
 AHEAD_NS = 150_000.0
 """How far the others may get ahead of a late worker before its memory is written again (asymo/plan/horizon.py). Most of what interrupts
-a worker is over by then. Of 0, 150, 400 and 1000 us the last two made MobileNetV3-small 6 and 20 % slower, as its buffers no longer fit
-in L2 (caller alone on the plan for two cores, 96 interleaved runs, Zen 4 with 1 MiB of L2, 2026-11-22). Buffers that do not fit in L2 by
-themselves are not kept longer: that made MobileNetV2 5 to 8 % slower, and their steps are long."""
+a worker is over by then."""
+
+KEPT_PART = 0.25
+"""Buffers up to this part of L2 are kept longer: what is kept is memory that later steps would have found warm. With the whole L2 instead,
+the caller alone took 13 % longer on MobileNetV3-small, 5 % on MobileNetV2, 4 % on ShuffleNetV2 and 2 % on SqueezeNet (20 interleaved
+rounds, Zen 4 with 1 MiB of L2, 2026-11-22). And large buffers belong to long steps, during which a late worker comes back."""
 
 
 @dataclass(slots=True)
@@ -27,16 +30,16 @@ class Lifetime:
     last: int
 
 
-def lengthen(lifetimes: Sequence[Lifetime], step_ns: Sequence[float], most_bytes: int, ahead_ns: float = AHEAD_NS) -> list[Lifetime]:
-    """The lifetimes; buffers of at most most_bytes are kept until the step that ends `ahead_ns` of predicted time after their last use, at
-    most until the last step."""
+def lengthen(lifetimes: Sequence[Lifetime], step_ns: Sequence[float], l2_bytes: int, ahead_ns: float = AHEAD_NS) -> list[Lifetime]:
+    """The lifetimes; buffers of at most KEPT_PART of l2_bytes are kept until the step that ends `ahead_ns` of predicted time after their
+    last use, at most until the last step."""
     ends = list(accumulate(step_ns))
     final = len(ends) - 1
 
     def kept(life: Lifetime) -> int:
         return max(life.last, min(bisect_left(ends, ends[life.last] + ahead_ns), final))
 
-    return [replace(life, last=kept(life)) if life.nbytes <= most_bytes else life for life in lifetimes]
+    return [replace(life, last=kept(life)) if life.nbytes <= KEPT_PART * l2_bytes else life for life in lifetimes]
 
 
 def place(lifetimes: list[Lifetime]) -> tuple[int, list[int]]:

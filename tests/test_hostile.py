@@ -89,7 +89,7 @@ def set_attribute(**attrs: Any) -> Callable[[onnx.ModelProto], object]:
 
 BROKEN: dict[str, tuple[onnx.ModelProto, str]] = {
     "no opset": (change(lambda p: _cleared(p, "opset_import")), "opset"),
-    "future opset": (change(lambda p: p.opset_import[0].MergeFrom(helper.make_opsetid("", 9999))), "newer onnx"),
+    "future opset": (change(lambda p: p.opset_import[0].MergeFrom(helper.make_opsetid("", 9999))), "newer asymo"),
     "opset 0": (change(lambda p: p.opset_import[0].MergeFrom(helper.make_opsetid("", 0))), "opset"),
     "negative opset": (change(lambda p: p.opset_import[0].MergeFrom(helper.make_opsetid("", -5))), "opset"),
     "two opsets": (change(lambda p: p.opset_import.append(helper.make_opsetid("", 13))), "twice"),

@@ -12,7 +12,8 @@ import pytest
 from _onnx_models import F, model, node
 from onnx import TensorProto, helper, numpy_helper
 
-from asymo.errors import ModelError, UnsupportedOperatorError
+from asymo import InferenceSession
+from asymo.errors import ModelError, UnsupportedError, UnsupportedOperatorError
 from asymo.graph.ir import Graph, TensorType
 from asymo.onnx import host, reader
 
@@ -287,12 +288,32 @@ def test_a_missing_file_is_an_os_error(tmp_path: Path) -> None:
         reader.read(tmp_path / "none.onnx")
 
 
-def test_onnx_missing_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_onnx_native_models_are_read_and_others_name_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
+    native, host_step = model([node("Relu", ["x"])]).SerializeToString(), model([node("DFT", ["x"])]).SerializeToString()
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(Exception, match="asymo compile"):
-        reader.read(b"")
+    assert [n.op for n in reader.read(native).graph.nodes] == ["Relu"]
+    with pytest.raises(UnsupportedError, match="asymo compile"):
+        reader.read(host_step)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_file_that_was_written_to_is_refused_at_the_next_plan(tmp_path: Path, raw: bool) -> None:
+    weights = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    proto = model([node("MatMul", ["x", "w"])], [("x", F, ["n", 64])], constants={} if raw else {"w": weights})
+    if raw:
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(proto.SerializeToString())
+    session = InferenceSession(path)
+    x = np.ones((2, 64), np.float32)
+    before = session.run(None, {"x": x})[0]
+    np.testing.assert_allclose(before, x @ weights, rtol=1e-5, atol=1e-5)
+    path.write_bytes(b"shorter")
+    np.testing.assert_array_equal(session.run(None, {"x": x})[0], before)
+    with pytest.raises(ModelError, match="written to"):
+        session.run(None, {"x": x[:1]})
 
 
 def test_model_error_is_a_value_error() -> None:

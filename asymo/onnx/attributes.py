@@ -13,6 +13,7 @@ from asymo.graph.dtypes import number_of
 from asymo.graph.ir import Graph
 from asymo.onnx import require
 from asymo.onnx.tensors import ExternalData, sparse_to_array, to_array
+from asymo.onnx.wire import Message
 
 
 @dataclass(frozen=True)
@@ -22,33 +23,36 @@ class TypeProto:
     serialised: bytes
 
 
-def read_attribute(proto: Any, external: ExternalData, where: str, subgraph: Callable[[Any], Graph]) -> Any:
+FLOAT, INT, STRING, TENSOR, GRAPH, FLOATS, INTS, STRINGS, TENSORS, GRAPHS, SPARSE_TENSOR, _, TYPE_PROTO = range(1, 14)
+"""AttributeProto.AttributeType"""
+
+
+def read_attribute(proto: Message, external: ExternalData, where: str, subgraph: Callable[[Message], Graph]) -> Any:
     """The attribute's value: int, float, str (bytes when it is no UTF-8), np.ndarray, Graph, TypeProto, or a list of these."""
-    kinds = require().AttributeProto
     kind = proto.type
-    if kind == kinds.FLOAT:
+    if kind == FLOAT:
         return proto.f
-    if kind == kinds.INT:
+    if kind == INT:
         return proto.i
-    if kind == kinds.STRING:
+    if kind == STRING:
         return _text(proto.s)
-    if kind == kinds.TENSOR:
+    if kind == TENSOR:
         return to_array(proto.t, external, where)
-    if kind == kinds.SPARSE_TENSOR:
+    if kind == SPARSE_TENSOR:
         return sparse_to_array(proto.sparse_tensor, external, where)
-    if kind == kinds.GRAPH:
+    if kind == GRAPH:
         return subgraph(proto.g)
-    if kind == kinds.TYPE_PROTO:
-        return TypeProto(proto.tp.SerializeToString())
-    if kind == kinds.FLOATS:
-        return list(proto.floats)
-    if kind == kinds.INTS:
-        return list(proto.ints)
-    if kind == kinds.STRINGS:
+    if kind == TYPE_PROTO:
+        return TypeProto(proto.tp)
+    if kind == FLOATS:
+        return [float(x) for x in proto.floats]
+    if kind == INTS:
+        return [int(x) for x in proto.ints]
+    if kind == STRINGS:
         return [_text(s) for s in proto.strings]
-    if kind == kinds.TENSORS:
+    if kind == TENSORS:
         return [to_array(t, external, where) for t in proto.tensors]
-    if kind == kinds.GRAPHS:
+    if kind == GRAPHS:
         return [subgraph(g) for g in proto.graphs]
     raise ModelError(f"{where} has the attribute type {kind}, which is not supported")
 

@@ -30,7 +30,7 @@ class HostStep:
         self.node = node
         self._bodies = [Body(v) for v in node.attrs.values() if isinstance(v, Graph)]
         self.reads: list[Value | None] = [*node.inputs, *(v for body in self._bodies for v in body.captures)]
-        control = _CONTROL.get(node.op) if node.domain == "" else None
+        control = CONTROL.get(node.op) if node.domain == "" else None
         self._call: Call = control(node) if control is not None else _reference(node)
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
@@ -204,7 +204,7 @@ def _sequence_map(node: Node) -> Call:
     return call
 
 
-_CONTROL: dict[str, Callable[[Node], Call]] = {"If": _if, "Loop": _loop, "Scan": _scan, "SequenceMap": _sequence_map}
+CONTROL: dict[str, Callable[[Node], Call]] = {"If": _if, "Loop": _loop, "Scan": _scan, "SequenceMap": _sequence_map}
 
 
 def _truth(value: Any) -> bool:
@@ -230,7 +230,7 @@ _SUCCESSORS = {"Scatter": "ScatterElements"}
 
 def runs(domain: str, op: str, opset: int) -> bool:
     """Whether a host step can run the operator."""
-    return (domain == "" and op in _CONTROL) or _support(domain, op, opset) != "none"
+    return (domain == "" and op in CONTROL) or _support(domain, op, opset) != "none"
 
 
 @cache

@@ -8,6 +8,7 @@ ModelError that names the node or tensor.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,10 +19,12 @@ from asymo import ops
 from asymo.errors import AsymoError, ModelError, UnsupportedOperatorError
 from asymo.graph.dtypes import dtype_of, type_name
 from asymo.graph.ir import Dim, Graph, Node, TensorType, Value
-from asymo.onnx import require
+from asymo.onnx import require, schemas
 from asymo.onnx.attributes import read_attribute
+from asymo.onnx.files import Files
 from asymo.onnx.host import runs
 from asymo.onnx.tensors import MAX_RANK, ExternalData, sparse_to_array, to_array
+from asymo.onnx.wire import Message, parse
 
 OLDEST_OPSET = 7
 """Older models are converted by onnx.version_converter."""
@@ -68,18 +71,21 @@ class Model(NamedTuple):
     meta: ModelMeta
 
 
-def read(model: str | os.PathLike[str] | bytes) -> Model:
-    """Reads an ONNX model from its path or its bytes.
+def read(model: str | os.PathLike[str] | bytes, files: Files | None = None) -> Model:
+    """Reads an ONNX model from its path or its bytes. files: gets the files that the graph's large constants are views of.
 
     Raises ModelError (or its child UnsupportedOperatorError) when the model is broken, OSError when the file cannot be opened,
-    UnsupportedError when the package `onnx` is missing."""
-    proto, path = _parse(model)
+    UnsupportedError when the package `onnx` is needed (for operators that have no kernel, for models of old opsets) and missing."""
+    files = Files() if files is None else files
+    path = None if isinstance(model, bytes) else Path(model)
+    data = model if isinstance(model, bytes) else _mapped(Path(model), files)
     try:
+        proto = _parse(data, path)
         opsets = _opsets(proto)
         if opsets.get("", OLDEST_OPSET) < OLDEST_OPSET:
-            proto = _modernise(proto, opsets[""])
+            proto = _modernise(data, opsets[""])
             opsets = _opsets(proto)
-        reader = _Reader(proto, opsets, ExternalData(path))
+        reader = _Reader(proto, opsets, ExternalData(path, files))
         graph = reader.main_graph(proto.graph)
         return Model(graph, reader.meta(graph))
     except AsymoError:
@@ -88,58 +94,60 @@ def read(model: str | os.PathLike[str] | bytes) -> Model:
         raise ModelError(f"the model is malformed ({type(error).__name__}: {error}); export it again") from error
 
 
-def _parse(model: str | os.PathLike[str] | bytes) -> tuple[Any, Path | None]:
-    onnx = require()
-    from google.protobuf.message import DecodeError
+def _mapped(path: Path, files: Files) -> Any:
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        is_mappable = stat.S_ISREG(status.st_mode) and status.st_size > 0
+        return files.map(file.fileno(), path) if is_mappable else file.read()
 
-    path = None if isinstance(model, bytes) else Path(model)
+
+def _parse(data: Any, path: Path | None) -> Message:
     what = "the model" if path is None else f"{str(path)!r}"
-    data = model if isinstance(model, bytes) else Path(model).read_bytes()
     try:
-        proto = onnx.ModelProto.FromString(data)
-    except DecodeError as error:
+        proto = parse(data)
+    except ModelError as error:
         raise ModelError(f"{what} is not an ONNX model, or it is truncated ({len(data)} bytes): {error}") from None
     if not proto.HasField("graph"):
         raise ModelError(f"{what} holds no graph ({len(data)} bytes): it is not an ONNX model, or it is truncated")
-    if not 1 <= proto.ir_version <= onnx.IR_VERSION:
+    _, newest = schemas.newest()
+    if not 1 <= proto.ir_version <= newest:
         raise ModelError(
-            f"{what} has IR version {proto.ir_version}; onnx {onnx.__version__} knows 1 to {onnx.IR_VERSION}: "
-            "install a newer onnx, or export with a lower ir_version"
+            f"{what} has IR version {proto.ir_version}; asymo knows 1 to {newest}: install a newer asymo, or export with a lower ir_version"
         )
-    return proto, path
+    return proto
 
 
-def _opsets(proto: Any) -> dict[str, int]:
-    onnx = require()
+def _opsets(proto: Message) -> dict[str, int]:
     opsets: dict[str, int] = {}
     for entry in proto.opset_import:
         domain = _domain(entry.domain)
         if opsets.setdefault(domain, entry.version) != entry.version:
             raise ModelError(f"the model imports domain {domain or 'ai.onnx'!r} twice, as opset {opsets[domain]} and {entry.version}")
-    newest = onnx.defs.onnx_opset_version()
+    newest, _ = schemas.newest()
     if not opsets and proto.ir_version < 3:
         opsets[""] = 1
     if opsets.get("", 1) < 1:
         raise ModelError(f"the model imports opset {opsets['']} of ai.onnx; opsets count from 1")
     if opsets.get("", 1) > newest:
         raise ModelError(
-            f"the model imports opset {opsets['']} of ai.onnx; onnx {onnx.__version__} knows up to {newest}: install a newer onnx"
+            f"the model imports opset {opsets['']} of ai.onnx; asymo knows up to {newest}: install a newer asymo, or export an older one"
         )
     return opsets
 
 
-def _modernise(proto: Any, opset: int) -> Any:
+def _modernise(data: Any, opset: int) -> Message:
     """A model older than OLDEST_OPSET, rewritten by onnx itself."""
-    require()
+    onnx = require()
     from onnx import version_converter
 
     try:
-        return version_converter.convert_version(proto, OLDEST_OPSET + 1)
+        proto = version_converter.convert_version(onnx.ModelProto.FromString(bytes(data)), OLDEST_OPSET + 1)
     except Exception as error:  # the converter raises what its C++ throws
         raise ModelError(
             f"the model has opset {opset}; converting it to {OLDEST_OPSET + 1} failed ({error}): "
             f"export it with opset {OLDEST_OPSET} or newer"
         ) from None
+    return parse(proto.SerializeToString())
 
 
 def _domain(domain: str) -> str:
@@ -195,7 +203,7 @@ class _Reader:
         self._names: set[str] = set()
         self._n_nodes = 0
         self._overridable: list[str] = []
-        self._newest = require().defs.onnx_opset_version()
+        self._newest, _ = schemas.newest()
 
     # ---- graphs
 
@@ -400,9 +408,13 @@ class _Reader:
 # ---- types
 
 
+def _type_kind(proto: Message) -> str | None:
+    return proto.last_of("tensor_type", "sparse_tensor_type", "sequence_type", "optional_type", "map_type")
+
+
 def _tensor_type(declared: Any) -> TensorType | None:
     """None for sequences, optionals, maps, and where nothing is declared."""
-    if declared.type.WhichOneof("value") != "tensor_type":
+    if _type_kind(declared.type) != "tensor_type":
         return None
     tensor = declared.type.tensor_type
     if tensor.elem_type == 0:
@@ -422,7 +434,7 @@ def _shape(tensor: Any, where: str) -> tuple[Dim, ...] | None:
         raise ModelError(f"{where} has {len(tensor.shape.dim)} dimensions; at most {MAX_RANK} are supported")
     dims: list[Dim] = []
     for d in tensor.shape.dim:
-        kind = d.WhichOneof("value")
+        kind = d.last_of("dim_value", "dim_param")
         dims.append(d.dim_value if kind == "dim_value" else d.dim_param if kind == "dim_param" and d.dim_param not in ("", "?") else None)
         if kind == "dim_value" and d.dim_value < 0:
             if d.dim_value != -1:  # some exporters write -1 for "unknown"
@@ -432,7 +444,7 @@ def _shape(tensor: Any, where: str) -> tuple[Dim, ...] | None:
 
 
 def _type_string(type_proto: Any) -> str:
-    kind = type_proto.WhichOneof("value")
+    kind = _type_kind(type_proto)
     if kind in ("tensor_type", "sparse_tensor_type"):
         number = getattr(type_proto, kind).elem_type
         return f"{'sparse_' if kind.startswith('sparse') else ''}tensor({type_name(dtype_of(number)) if number else ''})"
@@ -447,7 +459,7 @@ def _type_string(type_proto: Any) -> str:
 
 def _node_arg(declared: Any) -> NodeArg:
     type = declared.type
-    shape = _shape(type.tensor_type, f"the declaration of {declared.name!r}") if type.WhichOneof("value") == "tensor_type" else None
+    shape = _shape(type.tensor_type, f"the declaration of {declared.name!r}") if _type_kind(type) == "tensor_type" else None
     return NodeArg(declared.name, _type_string(type), None if shape is None else list(shape))
 
 
@@ -474,33 +486,37 @@ def _resolve_references(proto: Any, frame: _Frame, where: str) -> dict[str, Any]
     return found
 
 
-def _check_schema(proto: Any, where: str, domain: str, opset: int, attributes: set[str]) -> None:
-    """Numbers of inputs and outputs, and required attributes, where ONNX has a schema for the operator."""
+def _schema(domain: str, op: str, opset: int) -> schemas.Schema | None:
+    """The operator's schema, None where ONNX has none. The package `onnx` is asked only for operators that will need it anyway."""
+    if schemas.covers(domain, op):
+        return schemas.find(op, opset)
     onnx = require()
     try:
-        schema = onnx.defs.get_schema(proto.op_type, opset, domain)
+        return schemas.of_onnx(onnx.defs.get_schema(op, opset, domain))
     except onnx.defs.SchemaError:
+        return None
+
+
+def _check_schema(proto: Message, where: str, domain: str, opset: int, attributes: set[str]) -> None:
+    """Numbers of inputs and outputs, and required attributes, where ONNX has a schema for the operator."""
+    schema = _schema(domain, proto.op_type, opset)
+    if schema is None:
         return
     if schema.deprecated:
-        raise ModelError(f"{where}: ONNX has withdrawn {proto.op_type} as of opset {schema.since_version}; export with its successor")
-    for what, n, low, high in (
-        ("inputs", len(proto.input), schema.min_input, schema.max_input),
-        ("outputs", len(proto.output), schema.min_output, schema.max_output),
-    ):
+        raise ModelError(f"{where}: ONNX has withdrawn {proto.op_type} as of opset {schema.since}; export with its successor")
+    for what, n, (low, high) in (("inputs", len(proto.input), schema.inputs), ("outputs", len(proto.output), schema.outputs)):
         if not low <= n <= high:
             raise ModelError(f"{where} has {n} {what}; {proto.op_type} of opset {opset} takes {low if low == high else f'{low} to {high}'}")
-    single = onnx.defs.OpSchema.FormalParameterOption.Single
-    for i, formal in enumerate(schema.inputs):
-        if formal.option == single and (i >= len(proto.input) or not proto.input[i]):
-            raise ModelError(f"{where}: input {i} ({formal.name}) is required")
-    for name, attribute in schema.attributes.items():
-        if attribute.required and name not in attributes:
+    for i, name in schema.required:
+        if i >= len(proto.input) or not proto.input[i]:
+            raise ModelError(f"{where}: input {i} ({name}) is required")
+    for name, (_, is_required) in schema.attributes.items():
+        if is_required and name not in attributes:
             raise ModelError(f"{where}: attribute {name!r} is required")
-    by_name = {a.name: a for a in proto.attribute}
-    for name, attribute in schema.attributes.items():
-        given = by_name.get(name)
-        if given is not None and given.type and int(given.type) != int(attribute.type.value):
-            raise ModelError(f"{where}: attribute {name!r} has type {given.type}, {proto.op_type} wants {attribute.type.name}")
+    for given in proto.attribute:
+        kind, _ = schema.attributes.get(given.name, (given.type, False))
+        if given.type not in (0, kind):
+            raise ModelError(f"{where}: attribute {given.name!r} has type {given.type}, {proto.op_type} wants {kind}")
 
 
 def _constant(kind: str, value: Any, where: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""TensorProto -> numpy array. Raw data is seen in place, external data is memory-mapped.
+"""TensorProto -> numpy array. Large tensors are seen where they lie, external data is memory-mapped.
 
 External data is taken only from regular files inside the model's directory. What is read was written by a stranger: every length is
 checked against the dimensions before anything is allocated.
@@ -18,6 +18,8 @@ import numpy as np
 from asymo.errors import ModelError
 from asymo.graph.dtypes import STRING, dtype_of
 from asymo.onnx import require
+from asymo.onnx.files import WORTH_MAPPING, Files
+from asymo.onnx.wire import Message
 
 DENSE_LIMIT = 1 << 30
 """Bytes: larger arrays are not made of sparse tensors, whose own size says nothing about the result's."""
@@ -27,16 +29,29 @@ MAX_RANK = 32
 _BITS = {21: 4, 22: 4, 23: 4, 25: 2, 26: 2, 27: 6, 28: 6}
 """Element types smaller than a byte; two to four of them share one."""
 
+_FIELD = {
+    **dict.fromkeys((1, 14), "float_data"),
+    **dict.fromkeys((11, 15), "double_data"),
+    **dict.fromkeys((12, 13), "uint64_data"),
+    7: "int64_data",
+    8: "string_data",
+}
+"""Where elements stand that are no raw data; those of every other type stand in int32_data."""
+
+EXTERNAL = 1
+"""TensorProto.DataLocation"""
+
 
 class ExternalData:
     """The files next to one model that hold its tensors."""
 
-    def __init__(self, model: Path | None) -> None:
-        """model: the model's file; None when it came as bytes, and external data cannot be found."""
+    def __init__(self, model: Path | None, files: Files) -> None:
+        """model: the model's file; None when it came as bytes, and external data cannot be found. files: gets what is mapped."""
         self._model = model
+        self._files = files
         self._maps: dict[str, mmap.mmap] = {}
 
-    def bytes_of(self, tensor: Any, where: str) -> memoryview:
+    def bytes_of(self, tensor: Message, where: str) -> memoryview:
         """The bytes that a tensor with data_location EXTERNAL points at."""
         entries = {e.key: e.value for e in tensor.external_data}
         location = entries.get("location", "")
@@ -66,7 +81,7 @@ class ExternalData:
                     raise ModelError(f"{where}: external data {location!r} has several hard links, one may lie elsewhere; copy the file")
                 if status.st_size == 0:
                     raise ModelError(f"{where}: external data {location!r} is empty")
-                self._maps[location] = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
+                self._maps[location] = self._files.map(fd, path)
             finally:
                 os.close(fd)
         return self._maps[location]
@@ -111,18 +126,18 @@ def dims_of(dims: Any, where: str) -> tuple[int, ...]:
     return shape
 
 
-def to_array(tensor: Any, external: ExternalData, where: str) -> np.ndarray:
-    """The elements of a TensorProto. `where` names the tensor in errors. The array may be read-only and is to be treated so."""
-    onnx = require()
+def to_array(tensor: Message, external: ExternalData, where: str) -> np.ndarray:
+    """The elements of a TensorProto. `where` names the tensor in errors. The array may be read-only, and is to be treated so; a large one
+    is a view of what was read, which numpy alone can use when it is not aligned."""
     shape = dims_of(tensor.dims, where)
     if tensor.HasField("segment"):
         raise ModelError(f"{where} is stored in segments, which ONNX has withdrawn; export the model again")
     dtype = dtype_of(tensor.data_type)
     count = prod(shape)
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+    if tensor.data_location == EXTERNAL:
         data = external.bytes_of(tensor, where)
     elif tensor.HasField("raw_data"):
-        data = memoryview(tensor.raw_data)
+        data = tensor.raw_data
     else:
         return _typed(tensor, shape, dtype, where)
     if dtype == STRING:
@@ -132,32 +147,58 @@ def to_array(tensor: Any, external: ExternalData, where: str) -> np.ndarray:
     if len(data) != expected:
         raise ModelError(f"{where} of shape {shape} and type {dtype} needs {expected} bytes, the file holds {len(data)}")
     if bits:
-        packed = onnx.TensorProto(dims=shape, data_type=tensor.data_type, raw_data=bytes(data))
-        return np.asarray(onnx.numpy_helper.to_array(packed))
+        return _by_onnx(where, dims=shape, data_type=tensor.data_type, raw_data=bytes(data))
     if dtype.kind == "b":
         return np.not_equal(np.frombuffer(data, np.uint8).reshape(shape), 0)
     array = np.frombuffer(data, dtype).reshape(shape)
-    return array if array.flags.aligned else array.copy()
+    return array if array.nbytes >= WORTH_MAPPING else array.copy()
 
 
-def _typed(tensor: Any, shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray:
+def _typed(tensor: Message, shape: tuple[int, ...], dtype: np.dtype, where: str) -> np.ndarray:
     """Elements that stand in float_data, int32_data and their like."""
-    onnx = require()
     bits = _BITS.get(tensor.data_type, 8)
     per_entry = 2 if dtype.kind == "c" else 1
-    field = onnx.helper.tensor_dtype_to_field(tensor.data_type)
-    entries = len(getattr(tensor, field))
+    field = _FIELD.get(tensor.data_type, "int32_data")
+    entries = getattr(tensor, field)
     count = prod(shape)
     expected = -(-count * bits // 8) if bits in (2, 4) else count * per_entry
-    if entries != expected:
-        raise ModelError(f"{where} of shape {shape} and type {dtype} needs {expected} entries in {field}, the file holds {entries}")
+    if len(entries) != expected:
+        raise ModelError(f"{where} of shape {shape} and type {dtype} needs {expected} entries in {field}, the file holds {len(entries)}")
     try:
-        return np.asarray(onnx.numpy_helper.to_array(tensor))
+        if dtype == STRING:
+            return np.array([*map(_text, entries), None], dtype)[:-1].reshape(shape)  # None: numpy would look into entries of one length
+        if bits < 8:
+            return _by_onnx(where, dims=shape, data_type=tensor.data_type, int32_data=entries)
+        return _converted(np.asarray(entries), dtype).reshape(shape)
     except (ValueError, TypeError, OverflowError, UnicodeDecodeError) as error:
         raise ModelError(f"{where} cannot be read: {error}") from None
 
 
-def sparse_to_array(tensor: Any, external: ExternalData, where: str) -> np.ndarray:
+def _text(data: bytes) -> str:
+    return data.decode()
+
+
+def _converted(entries: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Entries of a field as the dtype that they stand for: complex numbers are pairs, small floats bit patterns."""
+    if entries.dtype == dtype:
+        return entries
+    if dtype.kind == "c":
+        return entries.astype(f"f{dtype.itemsize // 2}").view(dtype)
+    if dtype.itemsize <= 2 and dtype.kind not in "iub":
+        return entries.astype(f"u{dtype.itemsize}").view(dtype)
+    return entries.astype(dtype)
+
+
+def _by_onnx(where: str, **fields: Any) -> np.ndarray:
+    """Elements smaller than a byte, by onnx's own rules."""
+    onnx = require()
+    try:
+        return np.asarray(onnx.numpy_helper.to_array(onnx.TensorProto(**fields)))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ModelError(f"{where} cannot be read: {error}") from None
+
+
+def sparse_to_array(tensor: Message, external: ExternalData, where: str) -> np.ndarray:
     """A SparseTensorProto made dense. Indices are linear (rank 1) or one row of coordinates per value (rank 2)."""
     shape = dims_of(tensor.dims, where)
     values = to_array(tensor.values, external, where)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -77,21 +77,40 @@ Evaluate = Callable[[Node, list[np.ndarray | None]], Sequence[np.ndarray]]
 """Computes a node of constants on the host, where its operator has no `evaluate` of its own."""
 
 
+class Mapped(Protocol):
+    """Files that constants may be views of."""
+
+    def holds(self, array: np.ndarray) -> bool: ...
+
+    def release(self, array: np.ndarray) -> None:
+        """The array is not needed for now: its memory can be given back."""
+
+
 class Cache:
     """Arrays derived from constants (packed weights, folded scales, tables), kept over all plans of a session.
 
-    `evaluate` is how constants are computed that need the host."""
+    `evaluate` is how constants are computed that need the host. `files`: where constants may lie that nobody owns."""
 
-    def __init__(self, evaluate: Evaluate | None = None) -> None:
+    def __init__(self, evaluate: Evaluate | None = None, files: Mapped | None = None) -> None:
         self.evaluate = evaluate
+        self._files = files
         self._arrays: dict[Hashable, tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
 
     def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> np.ndarray:
-        """`make(*sources)`, computed once for this key and these very arrays."""
+        """`make(*sources)`, computed once for this key and these very arrays; make gets them aligned. Mapped sources are released."""
         full = (key, tuple(id(a) for a in sources))
         if full not in self._arrays:
-            self._arrays[full] = (tuple(sources), make(*sources))
+            self._arrays[full] = (tuple(sources), make(*(a if a.flags.aligned else a.copy() for a in sources)))
+            if self._files is not None:
+                for array in sources:
+                    self._files.release(array)
         return self._arrays[full][1]
+
+    def settle(self, array: np.ndarray) -> np.ndarray:
+        """The array as C can read it at any time: contiguous, aligned, and in memory that is ours."""
+        if array.flags.c_contiguous and array.flags.aligned and not (self._files is not None and self._files.holds(array)):
+            return array
+        return self.derive("settle", [array], lambda a: np.array(a, order="C"))
 
 
 def constant_bytes(graph: Graph) -> int:
@@ -170,8 +189,8 @@ class Lowering:
         return Tensor(Buffer(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize), 0, tuple(shape), dtype)
 
     def const(self, array: np.ndarray) -> Tensor:
-        """A constant operand. The array is kept as it is when contiguous."""
-        array = np.ascontiguousarray(array).reshape(array.shape)
+        """A constant operand."""
+        array = self.cache.settle(array)
         if id(array) not in self._constants:
             self._constants[id(array)] = Tensor(Buffer(array.nbytes, array=array), 0, array.shape, array.dtype)
         return self._constants[id(array)]

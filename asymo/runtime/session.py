@@ -19,6 +19,7 @@ from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph import passes
 from asymo.graph.ir import TensorType
 from asymo.onnx import host, reader
+from asymo.onnx.files import Files
 from asymo.onnx.reader import ModelMeta, NodeArg
 from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
@@ -114,13 +115,14 @@ class InferenceSession:
                 log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
-        self._graph, self._meta = reader.read(path_or_bytes)
+        files = Files()
+        self._graph, self._meta = reader.read(path_or_bytes, files)
         spin_ns = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
         self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
-        cache = Cache(host.evaluate)
+        cache = Cache(host.evaluate, files)
         for module in passes.LOAD:
             module.run(self._graph, cache)
-        self._tools = Tools(self._team.crew.machine, self._team.pool, cache, host.HostStep)
+        self._tools = Tools(self._team.crew.machine, self._team.pool, cache, host.HostStep, files)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._input_names = tuple(v.name for v in self._graph.inputs)
         self._input_types = tuple(v.type for v in self._graph.inputs)

@@ -20,6 +20,7 @@ from asymo._core import Call, Pool, Program, Slots, aligned_empty
 from asymo.cost.speeds import Machine
 from asymo.graph.infer import Waiting, infer, subgraphs
 from asymo.graph.ir import Graph, Node, TensorType
+from asymo.onnx.files import Files
 from asymo.plan.lower import Cache
 from asymo.plan.plan import ARENA, Plan
 from asymo.plan.planner import plan
@@ -48,12 +49,14 @@ class Arena:
 class Tools:
     """What planning and running share over a session.
 
-    machine: the cores of the pool's workers, its types theirs. host: makes the callable that runs a node on the host."""
+    machine: the cores of the pool's workers, its types theirs. host: makes the callable that runs a node on the host.
+    files: what the model's constants may be views of."""
 
     machine: Machine
     pool: Pool
     cache: Cache
     host: Callable[[Node], Callable[[Sequence[Any]], Sequence[Any]]]
+    files: Files
     arena: Arena = field(default_factory=Arena)
 
 
@@ -131,8 +134,10 @@ class Stage:
     def __init__(self, graph: Graph, tools: Tools) -> None:
         """`graph` is this stage's own (it is rewritten) and its inputs have concrete types."""
         self._tools = tools
+        tools.files.check()
         names_wanted = [v.name for v in graph.outputs]
-        waiting, self.results = split(graph, tools.cache)
+        waiting, results = split(graph, tools.cache)
+        self.results = {name: tools.cache.settle(constant) for name, constant in results.items()}
         self._successors: OrderedDict[Hashable, Stage] = OrderedDict()
         self._rest = self._make_rest(graph, waiting) if waiting.nodes else None
 
@@ -147,6 +152,7 @@ class Stage:
         tools = self._tools
         calls = []
         for node in waiting.host:
+            _settle(node, tools.cache)
             reads = tuple(None if v is None else v.name for v in node.inputs)
             captured = tuple(v.name for sub in subgraphs(node) for v in sub.captures)
             calls.append(HostCall(node, tools.host(node), reads + captured, tuple(None if v is None else v.name for v in node.outputs)))
@@ -224,6 +230,14 @@ class Rest:
                 value.const = np.array(array)
         copy.inputs = [v for v in copy.inputs if v.const is None]
         return copy
+
+
+def _settle(node: Node, cache: Cache) -> None:
+    """Takes the constants that a host step reads into memory of our own."""
+    inner = [value for sub in subgraphs(node) for value in sub.constants()]
+    for value in [*node.inputs, *inner]:
+        if value is not None and value.const is not None and value.const.dtype != object:
+            value.const = cache.settle(value.const)
 
 
 def split(graph: Graph, cache: Cache) -> tuple[Waiting, dict[str, np.ndarray]]:

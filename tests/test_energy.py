@@ -256,8 +256,10 @@ def test_loads_add_up_to_the_steps() -> None:
 def test_plan_at_the_chosen_setting_takes_as_long_as_predicted(name: str) -> None:
     """The planner's finer model on the same machine: units, claims and waits that the loads leave out are below a third."""
     there, draw = device(name)
+    first = plan_for(models.path("resnet18"), there)
+    survey = energy.survey(energy.loads([(s.kind, s.args) for s in first.steps], there, first.run_bytes), there, draw)
     for policy in ("energy", "latency"):
-        choice = frequency.choose(energy.survey(loads_of("resnet18", name), there, draw), policy)
+        choice = frequency.choose(survey, policy)
         plan = plan_for(models.path("resnet18"), energy.clocked(there, draw, choice.setting))
         assert [t.cores for t in plan.machine.types] == [n for n in choice.setting.cores if n]
         assert sum(s.ns for s in plan.steps) * 1e-9 == pytest.approx(choice.seconds, rel=0.33)

@@ -14,7 +14,7 @@ import numpy as np
 
 import asymo
 from asymo import _core, knobs
-from asymo.bench import calibrate_cli, compare, demo, device_cli, energy, feeds, plan_cli, simulate_cli, sustain
+from asymo.bench import calibrate_cli, compare, demo, device_cli, energy, feeds, frequency_cli, plan_cli, simulate_cli, sustain
 from asymo.bench.measure import measure
 from asymo.bench.peers import PEERS
 from asymo.bench.report import FORMATS, Progress, Row, table
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     calibrate_cli.add(commands, _add_format)
     plan_cli.add(commands, _add_inputs, _add_format)
     simulate_cli.add(commands, _add_format)
+    frequency_cli.add(commands, _add_format)
     return top
 
 

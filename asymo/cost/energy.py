@@ -88,13 +88,13 @@ def loads(wanted: Iterable[tuple[str, Args]], machine: Machine, run_bytes: int =
 
 
 def _load(kind: str, args: Args, machine: Machine, run_bytes: int, units: int) -> Load:
-    split = [_split(kind, args, t, machine, run_bytes) for t in machine.types]
-    _, _, size, flops = split[0]
+    each = [split(kind, args, t, machine, run_bytes) for t in machine.types]
+    _, _, size, flops = each[0]
     rounds = steps.phases(kind, args)
-    return Load(tuple(s[0] for s in split), tuple(s[1] for s in split), size, flops, rounds, units == 1)
+    return Load(tuple(s[0] for s in each), tuple(s[1] for s in each), size, flops, rounds, units == 1)
 
 
-def _split(kind: str, args: Args, speeds: TypeSpeeds, machine: Machine, run_bytes: int) -> tuple[float, float, float, float]:
+def split(kind: str, args: Args, speeds: TypeSpeeds, machine: Machine, run_bytes: int) -> tuple[float, float, float, float]:
     """(seconds in the core, seconds in memory, bytes from memory, FLOPs) of the step on one core, the others of its type at work: memory
     at what a core alone gets of it, as `Machine.memory_B` bounds them all."""
     name, counts = steps.vector(kind, args, steps.place(speeds, speeds.cores, machine, run_bytes))
@@ -293,3 +293,20 @@ def _slower(speeds: TypeSpeeds, slowdown: float) -> TypeSpeeds:
         alone, busy = ([s * b for s, b in zip(row, by, strict=True)] for row in (rates.alone, rates.busy))
         classes[name] = Rates(tuple(alone), tuple(busy))
     return replace(speeds, claim_s=speeds.claim_s * slowdown, classes=classes)
+
+
+def curves(machine: Machine, draw: Draw, t: int) -> list[dict[str, float]]:
+    """The curves of section 8 of the design, of one core of type t at each clock: F and B, FLOP/s of a GEMM and bytes/s from memory;
+    e_comp and e_mem, joules per FLOP and per byte; P_s, watts that pass whatever it does (idle core and cluster)."""
+    there, speeds = draw.types[t], machine.types[t]
+    names = CLASSES["gemm"]
+    mac_s, byte_s = (speeds.classes["gemm"].alone[names.index(name)] for name in ("macs", "memory"))
+    found = []
+    for point in there.points:
+        slower = there.slowdown(point.khz)
+        F, B = 2 / (mac_s * slower), 1 / (byte_s * waiting(slower))
+        e_mem = STALL * point.dynamic_w / B + draw.byte_J
+        found.append(
+            {"khz": point.khz, "F": F, "B": B, "e_comp": point.dynamic_w / F, "e_mem": e_mem, "P_s": point.idle_w + point.shared_w}
+        )
+    return found

@@ -10,13 +10,16 @@ mean for results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from asymo.cost.devices import types_of
+from asymo.cost.speeds import DEFAULT_MHZ, Machine
+from asymo.device.cpufreq import Policy
 from asymo.device.profile import Cluster, Opp, Profile
+from asymo.device.topology import Topology
 
 STATIC = 0.27
 """Static power of a core at the highest clock, of its dynamic power there; in proportion to the voltage (both Kirin 970 clusters: 0.26 and
@@ -109,6 +112,16 @@ class Draw:
         """Where the watts come from, of all types."""
         return "; ".join(dict.fromkeys(t.basis for t in self.types))
 
+    def of(self, machine: Machine) -> Draw:
+        """For a machine with fewer types or cores than this one's."""
+        kept = [i for t in machine.types for i, known in enumerate(self.types) if known.name == t.name]
+        coupled = (tuple(kept.index(i) for i in group if i in kept) for group in self.coupled)
+        return Draw(tuple(self.types[i] for i in kept), tuple(group for group in coupled if group), self.byte_J)
+
+    def fixed(self) -> Draw:
+        """The same with the highest clocks alone: where no clock can be set."""
+        return replace(self, types=tuple(replace(t, points=t.points[-1:]) for t in self.types))
+
 
 def from_profile(profile: Profile) -> Draw:
     """The watts of `devices.from_profile(profile)`: one clock a core type, at points that all its clusters have."""
@@ -123,11 +136,48 @@ def from_profile(profile: Profile) -> Draw:
     return Draw(tuple(types), tuple((t,) for t in range(len(types))))
 
 
-def from_clocks(name: str, design: str, khz: Sequence[int], clusters: Sequence[int], *, in_order: bool = False, fma: int = 0) -> TypeDraw:
-    """A core type of which design (a profile's name for it, "" unknown) and clocks are known, no voltage. fma: its multiply-adds a cycle,
-    0 unknown."""
-    cluster = Cluster(name, design, sum(clusters), (), in_order, opps=tuple(Opp(k) for k in sorted(khz)), fp32_fma_per_cycle=fma or None)
-    return replace(_typical(cluster), clusters=tuple(clusters))
+def from_topology(topology: Topology, policies: Mapping[int, Policy]) -> Draw:
+    """The watts of a machine of which designs and clocks are known. policies: its cpufreq policies by id."""
+    names, kinds = topology.type_names, topology.types
+    types, owners = [], []
+    for kind in kinds:
+        core = kind[0]
+        owners.append({c.policy for c in kind if c.policy in policies})
+        steps = [set(_steps(policies[i])) for i in owners[-1]]
+        khz = sorted(set.intersection(*steps) if steps else ()) or [1000 * (core.max_mhz or DEFAULT_MHZ)]
+        clusters = tuple(sum(c.policy == i for c in kind) for i in dict.fromkeys(c.policy for c in kind))
+        known = Cluster(
+            names[core.cpu],
+            core.name,
+            len(kind),
+            (),
+            core.in_order,
+            opps=tuple(Opp(k) for k in khz),
+            fp32_fma_per_cycle=core.fma or None,
+        )
+        types.append(replace(_typical(known), clusters=clusters))
+    return Draw(tuple(types), _coupled(owners))
+
+
+STEPS = 8
+"""Operating points weighed where a driver sets any clock between two limits."""
+
+
+def _steps(policy: Policy) -> list[int]:
+    """Clocks that can be set, without boost."""
+    if policy.steps:
+        return [k for k in policy.steps if k not in policy.boost]
+    return [int(k) for k in np.linspace(policy.lowest, policy.highest, STEPS).round(-3)] if policy.lowest < policy.highest else []
+
+
+def _coupled(owners: Sequence[set[int]]) -> tuple[tuple[int, ...], ...]:
+    """Types that share a policy, and so a clock, in groups. owners: the policies of each type."""
+    groups: list[tuple[list[int], set[int]]] = []
+    for t, mine in enumerate(owners):
+        shared = [g for g in groups if g[1] & mine]
+        groups = [g for g in groups if g not in shared]
+        groups.append(([i for g in shared for i in g[0]] + [t], mine.union(*(g[1] for g in shared))))
+    return tuple(sorted(tuple(types) for types, _ in groups))
 
 
 def _opps(cluster: Cluster) -> list[Opp]:

@@ -1,32 +1,40 @@
 /* broadcast_body.h: the micro-kernel of instruction sets that broadcast an element of A from memory (AVX2, AVX-512).
  *
  * The including file defines MR, LANES, NR = 2 LANES, KERNEL, the vector type vec with set0 set1 load add fmadd min max,
- * load_n and store_n (lanes [0, n), none for n <= 0, all for n >= LANES), and WIDE(M): panels at once for M rows.
+ * load_n and store_n (lanes [0, n), none for n <= 0, all for n >= LANES), and WIDE(M): panels at once for M rows. It defines the same,
+ * but load, with names half_... for the type half of HALF = LANES / 2 lanes, and half_of(vec), the lower lanes. (A half costs half where
+ * the FMA units are narrower than vec: 512 bits on Zen 4, 256 bits on the small cores of hybrids.)
  *
- * Registers of an M x V tile (V vectors: 1 when n <= LANES, 2 for a whole panel, more for several panels):
+ * Registers of a tile of M rows and V vectors: 2 for a whole panel, more for several panels; with HALVED the last vector is a half.
  *
- *                   x[0]      x[1]          B, one row of the panel
- *               +---------+---------+
- *   y <- a[0]   | acc00   | acc01   |
- *   y <- a[1]   | acc10   | acc11   |       y is broadcast, used V times and forgotten
- *    ...        |   ...   |   ...   |
- *   y <- a[M-1] |         |         |
- *               +---------+---------+
+ *         V = 2:        x[0]      x[1]                  V = 1, HALVED:     x[0]     z          B, one row of the panel
+ *                   +---------+---------+                              +---------+-----+
+ *       y <- a[0]   | acc00   | acc01   |                  y <- a[0]   | acc00   | t0  |
+ *       y <- a[1]   | acc10   | acc11   |                  y <- a[1]   | acc10   | t1  |       y is broadcast, used for its row
+ *        ...        |   ...   |   ...   |                   ...        |   ...   | ... |       and forgotten
+ *       y <- a[M-1] |         |         |                  y <- a[M-1] |         |     |
+ *                   +---------+---------+                              +---------+-----+
  *
- * M and V are constants after inlining and every loop over them is unrolled, so acc lives in registers. M V is at most MR 2. */
+ * M, V and HALVED are constants after inlining and every loop over them is unrolled, so acc lives in registers. M V is at most MR 2. */
 #pragma once
 
 #include "each.h"
 #include "gemm.h"
 
-enum { MAX_VECTORS = 8 };
+enum { MAX_VECTORS = 8, HALF = LANES / 2 };
 
 static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M,
-                                                       const int V) {
+                                                       const int V, const int HALVED) {
+    const int64_t column_z = column + LANES * V, n_z = n - LANES * V;
     vec acc[MR][MAX_VECTORS];
+    half acc_z[MR];
     EACH(v, V) {
         const vec start = t->bias ? load_n(t->bias + column + LANES * v, n - LANES * v) : set0();
         EACH(i, M) acc[i][v] = start;
+    }
+    if (HALVED) {
+        const half start = t->bias ? half_load_n(t->bias + column_z, n_z) : half_set0();
+        EACH(i, M) acc_z[i] = start;
     }
     for (int64_t tap = 0; tap < t->taps; tap++) {
         const float *a[MR];
@@ -34,34 +42,47 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
         for (int64_t k = 0; k < t->run; k++) {
             vec x[MAX_VECTORS];
             EACH(v, V) x[v] = load(b + v / 2 * t->b_panel + LANES * (v % 2));
+            const half z = HALVED ? half_load_n(b + LANES * V, HALF) : half_set0();
             b += NR;
             EACH(i, M) {
-                const vec y = set1(a[i][k]);
+                const vec y = V ? set1(a[i][k]) : set0();
                 EACH(v, V) acc[i][v] = fmadd(y, x[v], acc[i][v]);
+                if (HALVED) acc_z[i] = half_fmadd(V ? half_of(y) : half_set1(a[i][k]), z, acc_z[i]);
             }
         }
     }
-    if (t->r) EACH(i, M) EACH(v, V) acc[i][v] = add(acc[i][v], load_n(t->r[i] + column + LANES * v, n - LANES * v));
+    if (t->r) EACH(i, M) {
+            EACH(v, V) acc[i][v] = add(acc[i][v], load_n(t->r[i] + column + LANES * v, n - LANES * v));
+            if (HALVED) acc_z[i] = half_add(acc_z[i], half_load_n(t->r[i] + column_z, n_z));
+        }
     if (t->end.apply) {
+        const int64_t width = LANES * V + (HALVED ? HALF : 0);
         float staged[MR * NR] __attribute__((aligned(64)));
-        EACH(i, M) EACH(v, V) store_n(staged + (i * V + v) * LANES, acc[i][v], LANES);
-        asymo_epilogue_rows(&t->end, staged, V * LANES, t->c, column, M, n < V * LANES ? n : V * LANES);
+        EACH(i, M) {
+            EACH(v, V) store_n(staged + i * width + LANES * v, acc[i][v], LANES);
+            if (HALVED) half_store_n(staged + i * width + LANES * V, acc_z[i], HALF);
+        }
+        asymo_epilogue_rows(&t->end, staged, width, t->c, column, M, n < width ? n : width);
         return;
     }
     const vec lo = set1(t->end.lo), hi = set1(t->end.hi);
-    EACH(i, M) EACH(v, V) store_n(t->c[i] + column + LANES * v, min(hi, max(lo, acc[i][v])), n - LANES * v);
+    EACH(i, M) {
+        EACH(v, V) store_n(t->c[i] + column + LANES * v, min(hi, max(lo, acc[i][v])), n - LANES * v);
+        if (HALVED) half_store_n(t->c[i] + column_z, half_min(half_of(hi), half_max(half_of(lo), acc_z[i])), n_z);
+    }
 }
 
 typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n);
 
-#define TILE(NAME, M, V)                                                                                                                   \
-    static void NAME(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n) { tile(t, b, column, n, M, V); }
-#define TILES(M) TILE(half_##M, M, 1) TILE(whole_##M, M, 2) TILE(wide_##M, M, 2 * WIDE(M))
-#define ROWS(M) [M] = {half_##M, whole_##M, wide_##M},
+#define TILE(NAME, M, V, HALVED)                                                                                                           \
+    static void NAME(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n) { tile(t, b, column, n, M, V, HALVED); }
+#define TILES(M) TILE(half_##M, M, 0, 1) TILE(one_##M, M, 1, 0) TILE(one_half_##M, M, 1, 1) TILE(two_##M, M, 2, 0) WIDE_TILE(M)
+#define WIDE_TILE(M) TILE(wide_##M, M, 2 * WIDE(M), 0)
+#define ROWS(M) [M] = {half_##M, one_##M, one_half_##M, two_##M, wide_##M},
 #define WIDTH(M) [M] = WIDE(M),
 
 EACH_M(TILES)
-static tile_fn *const tiles[MR + 1][3] = {EACH_M(ROWS)};
+static tile_fn *const tiles[MR + 1][5] = {EACH_M(ROWS)};
 static const int8_t wide[MR + 1] = {EACH_M(WIDTH)};
 
 void KERNEL(const asymo_gemm_tile *t, int64_t m, int64_t n) {
@@ -69,7 +90,8 @@ void KERNEL(const asymo_gemm_tile *t, int64_t m, int64_t n) {
     for (int64_t j = 0; j < n;) {
         const int64_t rest = n - j;
         const int64_t panels = rest > (wide[m] - 1) * NR ? wide[m] : 1;
-        tiles[m][panels > 1 ? 2 : rest > LANES](t, b, t->column + j, rest);
+        const int64_t halves = ASYMO_MIN(asymo_ceil_div(rest, HALF), 4);
+        tiles[m][panels > 1 ? 4 : halves - 1](t, b, t->column + j, rest);
         b += panels * t->b_panel;
         j += panels * NR;
     }

@@ -26,4 +26,23 @@ static inline vec fmadd(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); 
 static inline vec max(vec a, vec b) { return _mm256_max_ps(a, b); }
 static inline vec min(vec a, vec b) { return _mm256_min_ps(a, b); }
 
+typedef __m128 half;
+
+static inline half half_of(vec x) { return _mm256_castps256_ps128(x); }
+static inline half half_set0(void) { return _mm_setzero_ps(); }
+static inline half half_set1(float x) { return _mm_set1_ps(x); }
+static inline half half_load_n(const float *p, long n) {
+    return n >= 4 ? _mm_loadu_ps(p) : _mm_maskload_ps(p, _mm256_castsi256_si128(first(n)));
+}
+static inline void half_store_n(float *p, half x, long n) {
+    if (n >= 4)
+        _mm_storeu_ps(p, x);
+    else
+        _mm_maskstore_ps(p, _mm256_castsi256_si128(first(n)), x);
+}
+static inline half half_add(half a, half b) { return _mm_add_ps(a, b); }
+static inline half half_fmadd(half a, half b, half c) { return _mm_fmadd_ps(a, b, c); }
+static inline half half_max(half a, half b) { return _mm_max_ps(a, b); }
+static inline half half_min(half a, half b) { return _mm_min_ps(a, b); }
+
 #include "broadcast_body.h"

@@ -19,4 +19,18 @@ static inline vec fmadd(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); 
 static inline vec max(vec a, vec b) { return _mm512_max_ps(a, b); }
 static inline vec min(vec a, vec b) { return _mm512_min_ps(a, b); }
 
+typedef __m256 half;
+
+static inline half half_of(vec x) { return _mm512_castps512_ps256(x); }
+static inline half half_set0(void) { return _mm256_setzero_ps(); }
+static inline half half_set1(float x) { return _mm256_set1_ps(x); }
+static inline half half_load_n(const float *p, long n) {
+    return n >= 8 ? _mm256_loadu_ps(p) : _mm256_maskz_loadu_ps((__mmask8)first(n), p);
+}
+static inline void half_store_n(float *p, half x, long n) { _mm256_mask_storeu_ps(p, n >= 8 ? 0xff : (__mmask8)first(n), x); }
+static inline half half_add(half a, half b) { return _mm256_add_ps(a, b); }
+static inline half half_fmadd(half a, half b, half c) { return _mm256_fmadd_ps(a, b, c); }
+static inline half half_max(half a, half b) { return _mm256_max_ps(a, b); }
+static inline half half_min(half a, half b) { return _mm256_min_ps(a, b); }
+
 #include "broadcast_body.h"

@@ -27,9 +27,11 @@ def _text(pointer: Any) -> str:
     return str(ffi.string(pointer).decode())
 
 
-if _text(lib.asymo_version()) != __version__:
+VERSION = _text(lib.asymo_version())
+
+if __version__ != VERSION:
     raise ImportError(
-        f"the compiled core is version {_text(lib.asymo_version())}, the Python package is {__version__}: "
+        f"the compiled core is version {VERSION}, the Python package is {__version__}: "
         "reinstall asymo, or in a checkout run `python setup.py build_ext --inplace`"
     )
 
@@ -437,6 +439,16 @@ def gemm_geometry() -> tuple[int, int, int]:
     sizes = [ffi.new("int64_t *") for _ in range(3)]
     lib.asymo_gemm_geometry(*sizes)
     return sizes[0][0], sizes[1][0], sizes[2][0]
+
+
+def geometry_of(isa: str) -> tuple[int, int]:
+    """(mr, nr) of the GEMM layout of any instruction set, this CPU's or not; InvalidArgumentError when there is none of that name."""
+    names = [_text(lib.asymo_isa_name(i)) for i in range(lib.asymo_isa_count())]
+    rows = [lib.asymo_gemm_row_at(i) for i in range(lib.asymo_gemm_row_count())]
+    found = [(row.mr, row.nr) for row in rows if names[row.isa] == isa and row.core == 0]
+    if not found:
+        raise errors.InvalidArgumentError(f"no instruction set is called {isa!r}; there are {', '.join(names)}")
+    return found[0]
 
 
 def gemm_packed_size(k: int, n: int) -> int:

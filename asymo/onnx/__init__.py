@@ -6,6 +6,7 @@ backend.py: onnx.backend.Backend.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import ModuleType
 
 from asymo.errors import UnsupportedError
@@ -21,3 +22,11 @@ def require() -> ModuleType:
             "'asymo compile model.onnx -o model.asymo' and load that file, which needs numpy and cffi only"
         ) from error
     return onnx
+
+
+def is_installed() -> bool:
+    """Whether the package `onnx` is there; it is not imported."""
+    try:
+        return find_spec("onnx") is not None
+    except ImportError:
+        return False

@@ -5,7 +5,9 @@ Everything here is meant for `Lowering.derive`, so that a weight is packed once 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from math import prod
 
 import numpy as np
@@ -15,16 +17,46 @@ from asymo import _core
 Floats = np.ndarray
 
 
+_panel: ContextVar[int | None] = ContextVar("panel", default=None)
+"""Columns of a panel of packed weights; None: those of the instruction set in use."""
+
+
 def geometry() -> tuple[int, int]:
     """(mr, nr) of the GEMM layout."""
     return _core.gemm_geometry()[:2]
 
 
+@contextmanager
+def packing_for(nr: int) -> Iterator[None]:
+    """In this thread weights are packed into panels of nr columns, for an instruction set that need not be this CPU's."""
+    token = _panel.set(None if nr == geometry()[1] else nr)
+    try:
+        yield
+    finally:
+        _panel.reset(token)
+
+
+def pack_panels(b: Floats, nr: int) -> Floats:
+    """B[k, n] as panels [ceil(n / nr)][k][nr], zero-filled on the right: what the C core packs for an instruction set of this nr."""
+    k, n = b.shape
+    wide = np.zeros((k, -(-n // nr) * nr), np.float32)
+    wide[:, :n] = b
+    return np.ascontiguousarray(wide.reshape(k, wide.shape[1] // nr, nr).transpose(1, 0, 2)).reshape(-1)
+
+
+def unpack_panels(packed: Floats, k: int, n: int, nr: int) -> Floats:
+    """B[k, n] of its panels."""
+    panels = -(-n // nr)
+    wide: Floats = packed.reshape(panels, k, nr).transpose(1, 0, 2).reshape(k, panels * nr)
+    return wide[:, :n]
+
+
 def pack_gemm(b: Floats) -> Floats:
     """B[..., k, n] fp32, any strides, packed entry after entry: [entries * packed_size(k, n)]."""
+    nr = _panel.get()
     if b.ndim == 2:
-        return _core.gemm_pack(b)
-    entries = [_core.gemm_pack(m) for m in b.reshape(-1, *b.shape[-2:])]
+        return _core.gemm_pack(b) if nr is None else pack_panels(b, nr)
+    entries = [pack_gemm(m) for m in b.reshape(-1, *b.shape[-2:])]
     return np.concatenate(entries) if entries else np.empty(0, np.float32)
 
 
@@ -51,7 +83,16 @@ def pack_depthwise(w: Floats) -> Floats:
 
 def pack_winograd(tile: int) -> Callable[[Floats], Floats]:
     """A function that transforms and packs W[n, c, 3, 3] for F(tile x tile, 3x3)."""
-    return lambda w: _core.winograd_pack(tile, w)
+
+    def pack(w: Floats) -> Floats:
+        packed, nr = _core.winograd_pack(tile, w), _panel.get()
+        if nr is None:
+            return packed
+        n, c = w.shape[:2]
+        points = packed.reshape((tile + 2) ** 2, -1)
+        return np.concatenate([pack_panels(unpack_panels(point, c, n, geometry()[1]), nr) for point in points])
+
+    return pack
 
 
 def pack_rnn(cell: int, direction: int) -> Callable[[Floats], Floats]:

@@ -7,13 +7,14 @@ that can do more (strides) gets them as arguments.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload
 
 import numpy as np
 
 from asymo.cost.speeds import Machine
+from asymo.graph.absent import Absent, present
 from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, lengthen, place
 from asymo.plan.horizon import Access, Region, columns, horizons, targets
@@ -94,7 +95,7 @@ class Cache:
     def __init__(self, evaluate: Evaluate | None = None, files: Mapped | None = None) -> None:
         self.evaluate = evaluate
         self._files = files
-        self._arrays: dict[Hashable, tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
+        self._arrays: dict[tuple[Hashable, tuple[int, ...]], tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
 
     def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> np.ndarray:
         """`make(*sources)`, computed once for this key and these very arrays; make gets them aligned. Mapped sources are released."""
@@ -111,6 +112,11 @@ class Cache:
         if array.flags.c_contiguous and array.flags.aligned and not (self._files is not None and self._files.holds(array)):
             return array
         return self.derive("settle", [array], lambda a: np.array(a, order="C"))
+
+    def entries(self) -> Iterator[tuple[Hashable, tuple[np.ndarray, ...], np.ndarray]]:
+        """(key, sources, array) of everything that was derived, oldest first."""
+        for (key, _), (sources, array) in self._arrays.items():
+            yield key, sources, array
 
 
 def constant_bytes(graph: Graph) -> int:
@@ -262,7 +268,7 @@ class Lowering:
                     continue
                 if tensor.buffer.array is not None:
                     if tensor.buffer not in slots:
-                        constants.append(tensor.buffer.array)
+                        constants.append(present(tensor.buffer.array))
                         slots[tensor.buffer] = len(constants)
                 elif tensor.buffer in arena:
                     arena[tensor.buffer].last = index

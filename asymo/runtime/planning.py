@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from asymo._core import gemm_geometry, isa_name
 from asymo.cost.speeds import Machine
 from asymo.errors import InvalidArgumentError
-from asymo.graph import passes
 from asymo.graph.ir import TensorType
-from asymo.onnx import host, reader
-from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
 from asymo.plan.planner import plan
+from asymo.runtime.model import Model
 from asymo.runtime.stage import bind, split
 
 
@@ -26,23 +24,28 @@ def plan_for(path: str | bytes | os.PathLike[str], machine: Machine, shapes: Map
 
     Raises InvalidArgumentError for a name that is no input or a shape that does not fit.
     """
-    graph, _ = reader.read(path)
-    cache = Cache(host.evaluate)
-    for module in passes.LOAD:
-        module.run(graph, cache)
-    wanted = dict(shapes or {})
+    model = Model(path)
+    bound = bind(model.graph, types_for(model.inputs, shapes or {}))
+    split(bound, model.cache)
+    is_ours = (machine.isa, machine.geometry) == (isa_name(), gemm_geometry()[:2])
+    return plan(bound, model.cache, machine, packs=is_ours)
+
+
+def types_for(inputs: Sequence[tuple[str, TensorType | None]], shapes: Mapping[str, Sequence[int]]) -> list[TensorType]:
+    """The concrete types of a model's inputs. shapes: of those with symbolic dimensions, which are 1 where nothing is said; the name "" is
+    that of the only input.
+
+    Raises InvalidArgumentError for a name that is no input or a shape that does not fit."""
+    wanted = {inputs[0][0] if name == "" and len(inputs) == 1 else name: shape for name, shape in shapes.items()}
     types = []
-    for value in graph.inputs:
-        type = value.type
-        if type is None or type.shape is None:
-            raise InvalidArgumentError(f"input {value.name!r} has no shape of its own: give one")
-        dims = tuple(wanted.pop(value.name, [d if isinstance(d, int) else 1 for d in type.shape]))
-        if len(dims) != len(type.shape) or any(isinstance(d, int) and d != s for d, s in zip(type.shape, dims, strict=True)):
-            raise InvalidArgumentError(f"input {value.name!r}: shape {dims} does not fit {type.shape}")
+    for name, type in inputs:
+        if type is None or (type.shape is None and name not in wanted):
+            raise InvalidArgumentError(f"input {name!r} has no shape of its own: give one")
+        declared = type.shape if type.shape is not None else tuple(wanted[name])
+        dims = tuple(wanted.pop(name, [d if isinstance(d, int) else 1 for d in declared]))
+        if len(dims) != len(declared) or any(isinstance(d, int) and d != s for d, s in zip(declared, dims, strict=True)):
+            raise InvalidArgumentError(f"input {name!r}: shape {dims} does not fit {declared}")
         types.append(TensorType(type.dtype, dims))
     if wanted:
-        raise InvalidArgumentError(f"the model has no input {next(iter(wanted))!r}; it has {', '.join(v.name for v in graph.inputs)}")
-    bound = bind(graph, types)
-    split(bound, cache)
-    is_ours = (machine.isa, machine.geometry) == (isa_name(), gemm_geometry()[:2])
-    return plan(bound, cache, machine, packs=is_ours)
+        raise InvalidArgumentError(f"the model has no input {next(iter(wanted))!r}; it has {', '.join(name for name, _ in inputs)}")
+    return types

@@ -16,14 +16,12 @@ import numpy as np
 
 from asymo import knobs
 from asymo.errors import InvalidArgumentError, InvalidInputError
-from asymo.graph import passes
 from asymo.graph.ir import TensorType
-from asymo.onnx import host, reader
-from asymo.onnx.files import Files
 from asymo.onnx.reader import ModelMeta, NodeArg
-from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
+from asymo.runtime.compiled import CompiledModel, is_compiled
 from asymo.runtime.iobinding import IOBinding, OrtValue
+from asymo.runtime.model import Model
 from asymo.runtime.profile import Profile
 from asymo.runtime.stage import Env, Segment, Stage, Tools, bind
 from asymo.runtime.stats import SessionStats
@@ -84,7 +82,7 @@ class InferenceSession:
     """A model, ready to run.
 
     Args:
-        path_or_bytes: an ONNX file or its bytes.
+        path_or_bytes: an ONNX file, an `.asymo` file (`asymo compile`), or the bytes of one.
         sess_options: see `SessionOptions`.
         providers, provider_options: accepted as ONNX Runtime takes them; everything runs on the CPU, and another provider is warned of.
         cores: "all" (default), "big", "little", a list such as "0-3,6", or CPU ids. Sessions on disjoint sets run side by side.
@@ -115,18 +113,15 @@ class InferenceSession:
                 log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
-        files = Files()
-        self._graph, self._meta = reader.read(path_or_bytes, files)
+        self._model = CompiledModel(path_or_bytes) if is_compiled(path_or_bytes) else Model(path_or_bytes)
+        self._meta = self._model.meta
         spin_ns = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
         self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
-        cache = Cache(host.evaluate, files)
-        for module in passes.LOAD:
-            module.run(self._graph, cache)
-        self._tools = Tools(self._team.crew.machine, self._team.pool, cache, host.HostStep, files)
+        self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
-        self._input_names = tuple(v.name for v in self._graph.inputs)
-        self._input_types = tuple(v.type for v in self._graph.inputs)
-        self._wanted_types = tuple(zip(self._input_names, self._input_types, strict=True))
+        self._wanted_types = self._model.inputs
+        self._input_names = tuple(name for name, _ in self._wanted_types)
+        self._input_types = tuple(type for _, type in self._wanted_types)
         self._output_names = tuple(d.name for d in self._meta.outputs)
         self._passed_through = tuple(n for n in self._output_names if n in self._input_names)
         self._host_ops: dict[str, str] = {}
@@ -303,7 +298,8 @@ class InferenceSession:
         return env
 
     def _plan(self, types: Sequence[TensorType]) -> Stage:
-        stage = Stage(bind(self._graph, types), self._tools)
+        ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None
+        stage = Stage.of_plan(ready, self._tools) if ready is not None else Stage(bind(self._model.graph, types), self._tools)
         self._note_host_ops(stage)
         return stage
 

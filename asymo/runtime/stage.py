@@ -147,6 +147,16 @@ class Stage:
         self.is_whole = self._rest is None and len(self.outputs) == len(names_wanted)
         """The segment alone gives all outputs of the graph, in its order."""
 
+    @classmethod
+    def of_plan(cls, plan: Plan, tools: Tools) -> Stage:
+        """The one stage of a model whose plan is there already."""
+        stage = cls.__new__(cls)
+        stage._tools, stage._successors, stage._rest, stage.results = tools, OrderedDict(), None, {}
+        stage.inputs, stage.outputs = tuple(p.name for p in plan.inputs), tuple(p.name for p in plan.outputs)
+        stage.segment = Segment(plan, tools.pool, tools.arena)
+        stage.is_whole = True
+        return stage
+
     def _make_rest(self, graph: Graph, waiting: Waiting) -> Rest:
         """Takes the waiting nodes over into a graph of their own; host steps that can run now are made."""
         tools = self._tools

@@ -1,0 +1,242 @@
+"""Broken `.asymo` files: every one is an error that names the file, what is wrong and the remedy; nothing else ever happens."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from _models import model, node
+from hypothesis import given
+from hypothesis import strategies as st
+
+import asymo
+from asymo.bench import compile_cli
+from asymo.errors import AsymoError, ModelError
+from asymo.runtime import archive
+from asymo.runtime.compiled import CompiledModel, compile_model
+
+SHAPE = (2, 5)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = np.random.default_rng(1)
+    constants = {"w": rng.standard_normal((5, 70)).astype(np.float32), "s": np.array(0.5, np.float32)}
+    nodes = [node("MatMul", ["x", "w"], ["h"]), node("Mul", ["h", "s"], ["g"]), node("Softmax", ["g"], ["y"])]
+    path = tmp_path_factory.mktemp("compiled") / "good.asymo"
+    blob = model(nodes, {"x": np.zeros(SHAPE, np.float32)}, ["y"], constants).SerializeToString()
+    compile_model(blob, path, compile_cli.machines(None, None, None, 1))
+    return path
+
+
+def parts(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
+    """(header, document, the rest of the data)."""
+    n = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + n])
+    begin, end = header["document"]["data_offsets"]
+    return header, json.loads(data[8 + n + begin : 8 + n + end]), data[8 + n + end :]
+
+
+def signed(header: dict[str, Any], document: Any, rest: bytes) -> bytes:
+    """A file with right hashes, whatever it says: what somebody could make who knows the format."""
+    text = document if isinstance(document, bytes) else json.dumps(document).encode()
+    old = header["document"]["data_offsets"][1]
+    first = -len(text) % 64
+    shift = len(text) + first - (old + (-old % 64))
+    header = json.loads(json.dumps(header))
+    names = [k for k in header if k not in ("__metadata__", "document")]
+    rebuilt: dict[str, Any] = {"__metadata__": header["__metadata__"], "document": header["document"]}
+    header["document"].update(shape=[len(text)], data_offsets=[0, len(text)])
+    if names and names[0].startswith("~"):
+        rest = rest[header[names[0]]["shape"][0] :]
+        names = names[1:]
+    if first:
+        rebuilt["~first"] = {"dtype": "U8", "shape": [first], "data_offsets": [len(text), len(text) + first]}
+    for name in names:
+        header[name]["data_offsets"] = [v + shift for v in header[name]["data_offsets"]]
+        rebuilt[name] = header[name]
+    rebuilt["__metadata__"].update(document_sha256=hashlib.sha256(text).hexdigest(), header_sha256="0" * 64)
+    packed = json.dumps(rebuilt, separators=(",", ":")).encode()
+    packed += b" " * (-(8 + len(packed)) % 64)
+    packed = packed.replace(b"0" * 64, hashlib.sha256(packed).hexdigest().encode(), 1)
+    return len(packed).to_bytes(8, "little") + packed + text + bytes(first) + rest
+
+
+def fails(path: Path, data: bytes, verify: bool = False) -> str:
+    """The message with which a file of these bytes is refused."""
+    path.write_bytes(data)
+    with pytest.raises(AsymoError) as caught:
+        CompiledModel(path, verify)
+    text = str(caught.value)
+    assert path.name in text
+    assert "asymo compile" in text or "copy it again" in text
+    return text
+
+
+def test_the_helper_signs_well(good: Path, tmp_path: Path) -> None:
+    data = good.read_bytes()
+    (tmp_path / "same.asymo").write_bytes(signed(*parts(data)))
+    x = np.ones(SHAPE, np.float32)
+    assert asymo.load(tmp_path / "same.asymo")(x).tobytes() == asymo.load(good)(x).tobytes()
+
+
+@given(st.data())
+def test_a_changed_byte_is_found(good: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    bytes_ = bytearray(good.read_bytes())
+    at = data.draw(st.integers(0, len(bytes_) - 1) | st.integers(0, 600))
+    bytes_[at] ^= data.draw(st.integers(1, 255))
+    path = tmp_path_factory.getbasetemp() / "changed.asymo"
+    fails(path, bytes(bytes_), verify=True)
+    begins = len(bytes_) - len(parts(good.read_bytes())[2])
+    if at < begins:  # header and document are checked at every load
+        fails(path, bytes(bytes_))
+
+
+@given(st.data())
+def test_a_cut_or_lengthened_file_is_found(good: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    whole = good.read_bytes()
+    path = tmp_path_factory.getbasetemp() / "cut.asymo"
+    fails(path, whole[: data.draw(st.integers(0, len(whole) - 1))])
+    fails(path, whole + data.draw(st.binary(min_size=1, max_size=100)))
+    first, second = sorted((data.draw(st.integers(0, len(whole))), data.draw(st.integers(0, len(whole)))))
+    if first < second:
+        fails(path, whole[:first] + whole[second:])
+
+
+@given(st.binary(max_size=300), st.integers(0, 400))
+def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, noise: bytes, length: int) -> None:
+    path = tmp_path_factory.getbasetemp() / "noise.asymo"
+    fails(path, noise)
+    fails(path, length.to_bytes(8, "little") + b'{"__metadata__":{"format":"asymo"' + noise)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where something stands in a JSON value, but for the arguments of steps (see the page on trust)."""
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += places(inner, (*path, key))
+    return found
+
+
+@given(st.data())
+def test_a_document_that_makes_no_sense(good: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Signed as it should be: it loads and plans as if nothing were, or it is an error of ours; never another one. Nothing is run."""
+    header, document, rest = parts(good.read_bytes())
+    where = data.draw(st.sampled_from(places(document)))
+    holder = document
+    for key in where[:-1]:
+        holder = holder[key]
+    if data.draw(st.booleans()):
+        holder[where[-1]] = data.draw(JUNK)
+    else:
+        del holder[where[-1]]
+    path = tmp_path_factory.getbasetemp() / "document.asymo"
+    path.write_bytes(signed(header, document, rest))
+    (machine,) = compile_cli.machines(None, None, None, 1)
+    message = path.name
+    try:
+        opened = CompiledModel(path)
+        opened.ready_plan([SHAPE], machine)
+        assert opened.graph is not None
+    except AsymoError as error:
+        message = str(error)
+    assert path.name in message
+
+
+def change(**metadata: str) -> Callable[[dict[str, Any], Any], None]:
+    return lambda header, document: header["__metadata__"].update(metadata)
+
+
+def entry(**fields: Any) -> Callable[[dict[str, Any], Any], None]:
+    return lambda header, document: header["1"].update(fields)
+
+
+def tell(header: dict[str, Any], document: Any, **fields: Any) -> None:
+    document.update(fields)
+
+
+@pytest.mark.parametrize(
+    ("alter", "says"),
+    [
+        (change(version="2"), "of version .2.*reads version 1"),
+        (change(format="other"), "does not say that it is one"),
+        (change(arrays_sha256="short"), "has no arrays_sha256"),
+        (entry(dtype="F33"), "malformed"),
+        (entry(shape=[3]), "has shape"),
+        (entry(shape=[-1, -1]), "has shape"),
+        (entry(data_offsets=[0, 4]), "shape|begins at"),
+        (entry(data_offsets=[0, 64, 128]), "malformed"),
+        (lambda h, d: h.pop("0"), "begins at byte"),
+        (lambda h, d: tell(h, d, asymo="0.0.1"), "made by Asymo 0.0.1"),
+        (lambda h, d: tell(h, d, targets=[]), "compiled for"),
+        (lambda h, d: tell(h, d, arrays=5), "malformed"),
+        (lambda h, d: tell(h, d, model={}), "malformed"),
+        (lambda h, d: d.pop("graph"), "malformed"),
+    ],
+)
+def test_says_what_is_wrong(good: Path, tmp_path: Path, alter: Callable[[dict[str, Any], Any], Any], says: str) -> None:
+    header, document, rest = parts(good.read_bytes())
+    alter(header, document)
+    path = tmp_path / "wrong.asymo"
+    path.write_bytes(signed(header, document, rest))
+    with pytest.raises(AsymoError, match=says) as caught:
+        CompiledModel(path)
+    assert "wrong.asymo" in str(caught.value)
+
+
+def test_misaligned_arrays_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.asymo"
+    archive.write(path, {}, [np.arange(10.0), np.arange(3)], {})
+    data = path.read_bytes()
+    header, document, rest = parts(data)
+    moved = signed(header, document, rest)
+    n = int.from_bytes(moved[:8], "little")
+    header = json.loads(moved[8 : 8 + n])
+    pad = next(name for name in header if name.startswith("~"))
+    header[pad]["shape"][0] -= 8
+    at = header[pad]["data_offsets"][1] - 8
+    for name in list(header)[list(header).index(pad) :]:
+        header[name]["data_offsets"] = [v - 8 if v > at else v for v in header[name]["data_offsets"]]
+    header["__metadata__"]["header_sha256"] = "0" * 64
+    packed = json.dumps(header, separators=(",", ":")).encode()
+    packed += b" " * (-(8 + len(packed)) % 64)
+    packed = packed.replace(b"0" * 64, hashlib.sha256(packed).hexdigest().encode(), 1)
+    body = moved[8 + n :]
+    path.write_bytes(len(packed).to_bytes(8, "little") + packed + body[:at] + body[at + 8 :])
+    with pytest.raises(ModelError, match="no multiple of 64"):
+        archive.Archive(path)
+
+
+def test_a_directory_or_no_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"absent\.asymo"):
+        asymo.load(tmp_path / "absent.asymo")
+    (tmp_path / "folder.asymo").mkdir()
+    with pytest.raises(OSError, match=r"folder\.asymo"):
+        asymo.load(tmp_path / "folder.asymo")
+
+
+def test_arrays_of_every_type_survive(tmp_path: Path, rng: np.random.Generator) -> None:
+    arrays = [rng.integers(0, 2, (3, 5)).astype(t) for t in "?bBhHiIlLefdFD"] + [np.zeros((0, 3)), np.array(7), np.arange(12)[::3]]
+    path = tmp_path / "m.asymo"
+    archive.write(path, {"a": 1}, arrays, {"k": "v"})
+    for source in (path, path.read_bytes()):
+        opened = archive.Archive(source)
+        opened.verify()
+        assert opened.document == {"a": 1}
+        for i, array in enumerate(arrays):
+            got = opened.array(i, array.dtype, array.shape)
+            np.testing.assert_array_equal(got, array)
+            assert got.__array_interface__["data"][0] % 64 == 0 or not got.size

@@ -49,6 +49,10 @@ class UnsupportedOperatorError(ModelError, NotImplementedError):
         return type(self), (self.node, self.op, self.domain, self.opset)
 
 
+class MissingWeightsError(ModelError):
+    """A compiled model is to be planned in a way that takes weights which its file holds in packed form only."""
+
+
 class InvalidInputError(AsymoError, ValueError):
     """A tensor passed to `run` has the wrong name, dtype or shape, or is missing."""
 

@@ -195,7 +195,7 @@ def test_weights_that_were_dropped(tmp_path: Path, rng: np.random.Generator) -> 
     shapes = [{"x": (1, 16, 20, 20)}]
     kept = compile_for(blob, tmp_path / "kept.asymo", shapes=shapes, weights="keep")
     slim = compile_for(blob, tmp_path / "slim.asymo", shapes=shapes, weights="drop")
-    assert slim.stat().st_size < kept.stat().st_size - 4 * 32 * 16 * 9
+    assert slim.stat().st_size < kept.stat().st_size - 4 * 32 * 16 * 9 // 2
     session, onnx_session = asymo.load(slim), asymo.load(blob)
     x = rng.standard_normal((1, 16, 24, 24)).astype(np.float32)  # Winograd as well: the packed weights serve
     assert session(x).tobytes() == onnx_session(x).tobytes()

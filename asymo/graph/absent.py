@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from asymo.errors import ModelError
+from asymo.errors import MissingWeightsError
 
 
 class Absent(np.ndarray):
-    """Shape and dtype of an array without its elements. Planning needs no more; whoever asks for elements gets ModelError.
+    """Shape and dtype of an array without its elements. Planning needs no more; whoever asks for elements gets MissingWeightsError.
 
     `what` names it in the message. The memory behind it is one element, repeated."""
 
@@ -21,9 +21,9 @@ class Absent(np.ndarray):
         stand_in.what = what
         return stand_in
 
-    def missing(self) -> ModelError:
+    def missing(self) -> MissingWeightsError:
         """What asking for the elements raises."""
-        return ModelError(
+        return MissingWeightsError(
             f"{self.what}: its elements are needed in a form that the file does not hold; compile the model again for these input shapes, "
             "or with --weights keep"
         )
@@ -55,7 +55,7 @@ class Absent(np.ndarray):
 
 
 def present(array: np.ndarray) -> np.ndarray:
-    """The array; ModelError when its elements are not there."""
+    """The array; MissingWeightsError when its elements are not there."""
     if isinstance(array, Absent):
         raise array.missing()
     return array

@@ -28,7 +28,7 @@ import numpy as np
 from asymo import _core, ops
 from asymo.cost import speeds
 from asymo.cost.speeds import Machine
-from asymo.errors import AsymoError, ModelError, UnsupportedError
+from asymo.errors import AsymoError, MissingWeightsError, ModelError, UnsupportedError
 from asymo.graph.absent import Absent
 from asymo.graph.dtypes import dtype_of, number_of
 from asymo.graph.infer import Waiting, subgraphs
@@ -48,8 +48,8 @@ Shapes = Mapping[str, Sequence[int]]
 
 WEIGHTS = ("auto", "keep", "drop")
 
-SMALL = 256
-"""Bytes: arrays up to this size are always kept."""
+SMALL = 1 << 14
+"""Bytes: arrays up to this size are always kept. Patterns look into scales and biases; of large arrays they see type and shape."""
 
 # ---- writing
 
@@ -79,7 +79,8 @@ def compile_model(
         machines: what to pack and plan for, one for each instruction set.
         shapes: sets of input shapes to plan for; symbolic dimensions of which nothing is said are 1.
         weights: "keep" the weights as they were beside the packed ones, so that any shapes can be planned for; "drop" those that are
-            packed; "auto": drop them where the model's input shapes are fixed.
+            packed; "auto": drop them where the model's input shapes are fixed. None is dropped unless these shapes can be planned for
+            other cores without them.
         allow_host: write models with host steps, too, which need the package onnx where they run.
 
     Raises UnsupportedError naming a node that only the host can run, and what `reader.read` and `planning.types_for` raise.
@@ -97,10 +98,30 @@ def compile_model(
     }
     if weights == "drop" or (weights == "auto" and is_fixed and is_whole):
         table.drop([draft.sources for draft in drafts], [a for draft in drafts for p in draft.plans for a in p.constants])
-    document["arrays"] = table.to_json()
     metadata = {"asymo": _core.VERSION, "isa": ",".join(m.isa for m in machines), "graph": model.graph.name}
-    nbytes = archive.write(target, document, table.unique, metadata)
+
+    def write() -> int:
+        return archive.write(target, {**document, "arrays": table.to_json()}, table.unique, metadata)
+
+    nbytes = write()
+    if table.dropped and not _can_plan(target, machines, shapes):
+        table.keep()
+        nbytes = write()
     return Compiled(nbytes, sum(len(d.plans) for d in drafts), table.dropped)
+
+
+def _can_plan(file: str | os.PathLike[str], machines: Sequence[Machine], shapes: Sequence[Shapes]) -> bool:
+    """Whether the file has what planning these shapes for other cores takes: for one core of each machine."""
+    for machine in machines:
+        model = CompiledModel(file, isa=machine.isa)
+        for wanted in shapes:
+            graph = bind(model.graph, types_for(model.inputs, wanted))
+            split(graph, model.cache)
+            try:
+                plan(graph, model.cache, machine.restrict({machine.types[0].name: 1}))
+            except MissingWeightsError:
+                return False
+    return True
 
 
 class _Table:
@@ -130,8 +151,14 @@ class _Table:
                 self._left_out.add(id(array))
                 self.dropped += array.nbytes
 
+    def keep(self) -> None:
+        """Leaves out nothing."""
+        self._left_out.clear()
+        self.dropped = 0
+
     def to_json(self) -> list[Any]:
         places: dict[bytes, int] = {}
+        self.unique = []
         rows: list[Any] = []
         for array in self._arrays:
             if array.dtype == object:
@@ -221,8 +248,9 @@ def is_compiled(source: str | bytes | os.PathLike[str]) -> bool:
 class CompiledModel(Model):
     """An opened `.asymo` file. Its graph is read when somebody plans anew."""
 
-    def __init__(self, source: str | bytes | os.PathLike[str], verify: bool = False) -> None:
-        """verify: read all of it and compare the weights with their hash.
+    def __init__(self, source: str | bytes | os.PathLike[str], verify: bool = False, isa: str | None = None) -> None:
+        """verify: read all of it and compare the weights with their hash. isa: whose plans and weights to take (None: those for the
+        instruction set in use; with others the model can be planned, not run).
 
         Raises ModelError, naming the file, what is wrong and the remedy, for a file that is broken or of another version; UnsupportedError
         for one that was made for other instruction sets."""
@@ -238,7 +266,7 @@ class CompiledModel(Model):
                     "weights may differ: make it again with `asymo compile`"
                 )
             self._arrays: list[np.ndarray | None] = [None] * len(self._document["arrays"])
-            self._target = self._pick(self._document["targets"])
+            self._target = self._pick(self._document["targets"], isa or _core.isa_name())
             self.meta = _meta(self._document["model"])
             graph = self._document["graph"]
             declared = [graph["values"][i] for i in graph["inputs"]]
@@ -279,9 +307,9 @@ class CompiledModel(Model):
             )
         return host.HostStep(node)
 
-    def _pick(self, targets: Sequence[Any]) -> Any:
-        """The target whose weights the kernels in use can read: that of the same instruction set, else one with the same panels."""
-        isa, panel = _core.isa_name(), _core.gemm_geometry()[1]
+    def _pick(self, targets: Sequence[Any], isa: str) -> Any:
+        """The target whose weights the kernels of `isa` can read: its own, else one with the same panels."""
+        panel = _core.geometry_of(isa)[1]
         for target in sorted(targets, key=lambda t: bool(t["isa"] != isa)):
             if target["panel"] == panel:
                 return target

@@ -321,10 +321,16 @@ def test_runs_where_onnx_and_psutil_are_missing(tmp_path: Path, rng: np.random.G
         assert got.tobytes() == session(np.full(shape, 0.25, np.float32)).tobytes()
 
 
-def test_an_onnx_file_where_onnx_is_missing_names_the_way_out(tmp_path: Path, rng: np.random.Generator) -> None:
-    (tmp_path / "m.onnx").write_bytes(chain(rng)[0])
-    done = without(["onnx"], "import asymo\nasymo.load(sys.argv[1])", str(tmp_path / "m.onnx"))
-    assert "asymo compile model.onnx -o model.asymo" in done.stderr
+def test_a_file_that_was_written_to_is_not_planned_again(tmp_path: Path, rng: np.random.Generator) -> None:
+    file = compile_for(chain(rng)[0], tmp_path / "m.asymo", shapes=[{"x": (1, 16, 20, 20)}])
+    session = asymo.load(file, threads=2)
+    x = np.ones((1, 16, 20, 20), np.float32)
+    before = session(x).tobytes()
+    with file.open("ab") as opened:
+        opened.write(b"more")
+    assert session(x).tobytes() == before
+    with pytest.raises(ModelError, match=r"m\.asymo.*was written to"):
+        session(x[:, :, :7])
 
 
 # ---- the commands

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import asymo
 from asymo.bench import compile_cli
 from asymo.errors import AsymoError, ModelError
+from asymo.onnx.files import Files
 from asymo.runtime import archive
 from asymo.runtime.compiled import CompiledModel, compile_model
 
@@ -217,7 +218,7 @@ def test_misaligned_arrays_are_refused(tmp_path: Path) -> None:
     body = moved[8 + n :]
     path.write_bytes(len(packed).to_bytes(8, "little") + packed + body[:at] + body[at + 8 :])
     with pytest.raises(ModelError, match="no multiple of 64"):
-        archive.Archive(path)
+        archive.Archive(path, Files())
 
 
 def test_a_directory_or_no_file(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_arrays_of_every_type_survive(tmp_path: Path, rng: np.random.Generator) 
     path = tmp_path / "m.asymo"
     archive.write(path, {"a": 1}, arrays, {"k": "v"})
     for source in (path, path.read_bytes()):
-        opened = archive.Archive(source)
+        opened = archive.Archive(source, Files())
         opened.verify()
         assert opened.document == {"a": 1}
         for i, array in enumerate(arrays):

@@ -14,7 +14,7 @@ from typing import Protocol, overload
 import numpy as np
 
 from asymo.cost.speeds import Machine
-from asymo.graph.absent import Absent, present
+from asymo.graph.absent import present
 from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, lengthen, place
 from asymo.plan.horizon import Access, Region, columns, horizons, targets

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mmap
 import os
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -25,6 +24,7 @@ import numpy as np
 
 from asymo._core import aligned_empty
 from asymo.errors import ModelError
+from asymo.onnx.files import Files
 
 ALIGN = 64
 """Of every array in the file, and so in memory: mappings begin at pages."""
@@ -93,12 +93,12 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
 class Archive:
     """An opened file: `metadata`, `document`, and its arrays by number. The arrays are read-only views of the mapping."""
 
-    def __init__(self, file: str | os.PathLike[str] | bytes) -> None:
-        """file: a path, mapped into memory, or the bytes of such a file, which are copied.
+    def __init__(self, file: str | os.PathLike[str] | bytes, files: Files) -> None:
+        """file: a path, mapped into memory by `files`, or the bytes of such a file, which are copied.
 
         Raises ModelError, naming the file, what is wrong with it and the remedy; OSError when it cannot be opened."""
         self.name = "the model" if isinstance(file, bytes) else repr(os.fspath(file))
-        self._memory = _aligned(file) if isinstance(file, bytes) else _map(file)
+        self._memory = _aligned(file) if isinstance(file, bytes) else _map(file, files)
         size = len(self._memory)
         n = int.from_bytes(bytes(self._memory[:8]), "little")
         if not 2 <= n <= min(size - 8, MAX_HEADER):
@@ -195,12 +195,12 @@ def _compare(archive: Archive, what: str, data: Any) -> None:
         raise archive.error(f"the SHA-256 of its {what} is {found[:12]}..., it should be {wanted[:12]}...: bytes have changed")
 
 
-def _map(path: str | os.PathLike[str]) -> Any:
+def _map(path: str | os.PathLike[str], files: Files) -> Any:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise ModelError(f"{os.fspath(path)!r} has {size} bytes and is not an .asymo file: copy it again")
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return files.map(file.fileno(), Path(path))
 
 
 def _aligned(data: bytes) -> Any:

@@ -34,6 +34,7 @@ from asymo.graph.dtypes import dtype_of, number_of
 from asymo.graph.infer import Waiting, subgraphs
 from asymo.graph.ir import Graph, Node
 from asymo.onnx import host, is_installed
+from asymo.onnx.files import Files
 from asymo.onnx.reader import ModelMeta, NodeArg
 from asymo.plan import layout
 from asymo.plan.lower import Cache
@@ -254,7 +255,8 @@ class CompiledModel(Model):
 
         Raises ModelError, naming the file, what is wrong and the remedy, for a file that is broken or of another version; UnsupportedError
         for one that was made for other instruction sets."""
-        self.archive = archive.Archive(source)
+        self.files = Files()
+        self.archive = archive.Archive(source, self.files)
         if verify:
             self.archive.verify()
         self._document = self.archive.document
@@ -374,6 +376,11 @@ class _Derived(Cache):
                 if isinstance(source, Absent):
                     raise source.missing()
         return super().derive(text, sources, make)
+
+    def settle(self, array: np.ndarray) -> np.ndarray:
+        if isinstance(array, Absent) and (repr("settle"), (id(array),)) not in self._arrays:
+            return array  # an operand that no step may read in the end
+        return super().settle(array)
 
 
 def _crew(machine: Machine) -> tuple[Any, ...]:

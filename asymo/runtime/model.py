@@ -10,23 +10,27 @@ from asymo.cost.speeds import Machine
 from asymo.graph import passes
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.onnx import host, reader
+from asymo.onnx.files import Files
 from asymo.onnx.reader import ModelMeta
 from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
 
 
 class Model:
-    """An ONNX model. inputs: names and declared types (None: no tensor). cache: derived weights of all plans."""
+    """An ONNX model. inputs: names and declared types (None: no tensor). cache: derived weights of all plans. files: what its constants may
+    be views of."""
 
     graph: Graph
     meta: ModelMeta
     cache: Cache
+    files: Files
     inputs: tuple[tuple[str, TensorType | None], ...]
 
     def __init__(self, source: str | bytes | os.PathLike[str]) -> None:
         """Reads the model and runs the LOAD passes. Raises as `reader.read` does."""
-        self.graph, self.meta = reader.read(source)
-        self.cache = Cache(host.evaluate)
+        self.files = Files()
+        self.graph, self.meta = reader.read(source, self.files)
+        self.cache = Cache(host.evaluate, self.files)
         for module in passes.LOAD:
             module.run(self.graph, self.cache)
         self.inputs = tuple((v.name, v.type) for v in self.graph.inputs)

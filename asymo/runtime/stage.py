@@ -150,6 +150,7 @@ class Stage:
     @classmethod
     def of_plan(cls, plan: Plan, tools: Tools) -> Stage:
         """The one stage of a model whose plan is there already."""
+        tools.files.check()
         stage = cls.__new__(cls)
         stage._tools, stage._successors, stage._rest, stage.results = tools, OrderedDict(), None, {}
         stage.inputs, stage.outputs = tuple(p.name for p in plan.inputs), tuple(p.name for p in plan.outputs)

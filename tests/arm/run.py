@@ -3,7 +3,7 @@
 Records plans on this machine (record.py), compiles the core, replay.c and the scheduler's stress programs with every compiler of
 cross.COMPILERS, replays the plans and stresses the scheduler, aarch64 under qemu on several CPU models; first natively, which checks the
 runner. On an aarch64 machine only what runs there is run, NEON for real. Exit code: 0 all bits are equal, 1 some differ or a step kind has
-no case, 2 a tool is missing.
+no case or a NEON kernel leaves the FMA units idle (mca.py), 2 a tool is missing.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cross
+import mca
 import record
 from cross import BUILD, CACHE, COMPILERS
 
@@ -105,6 +106,7 @@ def main() -> int:
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         for result in workers.map(lambda job: job(), jobs(plans, qemu)):
             passed = report(result) and passed
+    passed = mca.report() and passed
     print(f"{'all bits are equal' if passed else 'FAILED'} ({time.monotonic() - begin:.0f} s)")
     return 0 if passed else 1
 

@@ -126,8 +126,10 @@ def writes(policy: Policy, way: str, khz: int) -> list[tuple[str, str]]:
 
 
 def undo(policy: Policy, before: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(file, text) of the writes that put back what stood in the policy's files. before: file name -> text; a file that it leaves out is
-    not touched. scaling_setspeed means nothing except under the governor userspace, and is put back last, when limits let it through."""
+    """(file, text) of the next writes that put back what stood in the policy's files, [] when all is back: limits and governor, and then,
+    the policy read again, the speed of the governor userspace if it has not come back by itself.
+
+    before: file name -> text; a file that it leaves out is not touched."""
 
     def number(name: str, now: int) -> int:
         return int(before[name]) if before.get(name, "").isdecimal() else now
@@ -135,7 +137,7 @@ def undo(policy: Policy, before: Mapping[str, str]) -> list[tuple[str, str]]:
     back = limits(policy, number(MIN, policy.floor), number(MAX, policy.ceiling))
     if (governor := before.get(GOVERNOR, policy.governor)) != policy.governor:
         back.append((GOVERNOR, governor))
-    if governor == "userspace" and before.get(SETSPEED, "").isdecimal():
+    if not back and governor == "userspace" and not near(policy.current, number(SETSPEED, policy.current)):
         back.append((SETSPEED, before[SETSPEED]))
     return back
 

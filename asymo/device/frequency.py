@@ -123,7 +123,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """files: how many were put back. problems: what was not, and why; it stays in the ledger."""
+    """files: how many are as they were. problems: what is not, and why; it stays in the ledger."""
 
     files: int = 0
     problems: tuple[str, ...] = ()
@@ -208,29 +208,22 @@ class Levers:
     def put_back(self, ledger: Ledger) -> Restored:
         """Puts back what the ledger holds; the caller has its lock."""
         left = {path: text for path, text in ledger.before().items() if path in BOOSTS or OWNED.fullmatch(path)}
-        done, problems = 0, []
-
-        def attempt(path: str, text: str) -> None:
-            nonlocal done
-            if why := self.write(path, text):
-                problems.append(f"{self.root / path} is not back at {text!r}: {why}")
+        problems = []
+        entries = len(left)
+        for path in [p for p in left if p in BOOSTS or p.endswith("/boost")]:
+            if Files(self.root).text(path) == left[path] or not (why := self.write(path, left[path])):
+                del left[path]
             else:
-                done += 1
-                left.pop(path, None)
-
-        for path in [p for p in left if p.endswith(("boost", "no_turbo"))]:
-            if Files(self.root).text(path) != left[path]:
-                attempt(path, left[path])
+                problems.append(f"{self.root / path} is not back at {left[path]!r}: {why}")
         for policy in sorted({int(m[1]) for path in left if (m := re.search(r"policy(\d+)", path))}):
             now = cpufreq.read(Files(self.root), policy)
             before = {path.rpartition("/")[2]: text for path, text in left.items() if path.startswith(f"{now.folder}/")}
             if not now.cpus:
                 problems.append(f"{self.root / now.folder} is not back: its CPUs are offline")
                 continue
-            bad = len(problems)
-            for name, text in cpufreq.undo(now, before):
-                attempt(f"{now.folder}/{name}", text)
-            if len(problems) == bad:
+            refused = self.undo(policy, before)
+            problems += [f"{self.root / now.folder} is not as it was: {why}" for why in refused]
+            if not refused:
                 left = {path: text for path, text in left.items() if not path.startswith(f"{now.folder}/")}
         try:
             if problems:
@@ -239,7 +232,15 @@ class Levers:
                 ledger.clear()
         except OSError as error:
             problems.append(f"{ledger.path}: {error.strerror}")
-        return Restored(done, tuple(problems))
+        return Restored(entries - len(left) if problems else entries, tuple(problems))
+
+    def undo(self, policy: int, before: Mapping[str, str]) -> list[str]:
+        """Puts a policy's files back (file name -> text). Returns what was refused."""
+        for _ in ("limits and governor", "speed"):
+            wanted = cpufreq.undo(cpufreq.read(Files(self.root), policy), before)
+            if refused := [why for name, text in wanted if (why := self.write(f"{FOLDER}/policy{policy}/{name}", text))]:
+                return refused
+        return []
 
     def write(self, path: str, text: str) -> str:
         """Writes a file that exists. Returns why it could not, "" on success."""
@@ -412,9 +413,8 @@ class Held:
                 return found, ""
             why = "the writes succeeded and changed nothing"
         old = {GOVERNOR: before.governor, MIN: str(before.floor), MAX: str(before.ceiling), SETSPEED: str(before.current)}
-        for name, text in cpufreq.undo(cpufreq.read(Files(self.levers.root), policy), old):
-            self.levers.write(f"{before.folder}/{name}", text)
-        return 0, why
+        refused = self.levers.undo(policy, old)
+        return 0, "; ".join([why, *refused])
 
     def _wait(self, before: Policy, way: str, khz: int) -> int:
         """The clock that was granted, 0 when none came in time. An idle core's clock may move only when it works: so we wait there."""

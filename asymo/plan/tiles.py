@@ -30,6 +30,9 @@ L2_BYTES = 256 * 1024
 SPILL = 8
 """How many times the tiles that fit in L2, or register tiles, a Winograd unit may take."""
 
+ELTWISE_BLOCK, COPY_ROWS = 256, 16
+"""Elements that an elementwise step computes at a time, rows that a transposing copy takes together."""
+
 LANES = 16
 """Floats of the virtual vector (csrc/kernels/simd)."""
 
@@ -94,14 +97,17 @@ def dwconv_candidates(
 ) -> Iterator[Args]:
     """unit_rows, unit_c of a depthwise convolution whose input rows are `width` pixels wide.
 
-    unit_c is a multiple of LANES unless it is all channels: the input rows under one output row take at most half of L2.
+    unit_c is a multiple of LANES unless it is all channels: the input rows under one output row take at most half of L2. Where there are
+    fewer rows than units are wanted, it is the channels that are cut.
     """
     rows = max(out[0], 1)
     fit = target.l2_bytes // 2 // (4 * max(width, 1) * (kernel[0] + 1)) // LANES * LANES
-    unit_c = min(even(channels, min(round_up(channels, LANES), max(LANES, fit)), LANES), channels)
-    blocks = max(batch * ceil_div(channels, unit_c), 1)
+    most = min(even(channels, min(round_up(channels, LANES), max(LANES, fit)), LANES), channels)
     for units in target.wanted:
-        yield {"unit_rows": even(rows, max(ceil_div(rows, ceil_div(units, blocks)), 1), 1), "unit_c": unit_c}
+        blocks = max(ceil_div(channels, most), units // (batch * rows), 1)
+        unit_c = min(even(channels, ceil_div(channels, blocks), LANES), channels)
+        cuts = ceil_div(units, max(batch * ceil_div(channels, unit_c), 1))
+        yield {"unit_rows": even(rows, max(ceil_div(rows, cuts), 1), 1), "unit_c": unit_c}
 
 
 WINOGRAD_COSTS = {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)}
@@ -165,6 +171,12 @@ def row_candidates(rows: int, target: Target) -> Iterator[Args]:
         yield {"unit_rows": even(max(rows, 1), ceil_div(max(rows, 1), units), 1)}
 
 
+def finer_candidates(name: str, whole: int, most: int, multiple: int, target: Target) -> Iterator[Args]:
+    """The unit that the operator asks for, and smaller ones where that makes fewer units than wanted."""
+    for units in target.wanted:
+        yield {name: min(even(max(whole, 1), ceil_div(max(whole, 1), units), multiple), most)}
+
+
 def _conv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
     m, k = a["batch"] * prod(a["out"]), a["c"] * prod(a["kernel"])
     return gemm_candidates(m, a["n"], k, target, a["groups"], a["batch"] * prod(a["in"]) * a["c"] / max(m, 1))
@@ -180,11 +192,19 @@ def _dwconv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
     return dwconv_candidates(a["batch"], a["out"], a["channels"], a["kernel"], width, target)
 
 
+def _copy(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
+    most = a["unit_rows"]
+    rows = prod(a["shape"][: max(a["rank"] - 1, 0)])
+    return finer_candidates("unit_rows", rows, most, COPY_ROWS if most % COPY_ROWS == 0 else 1, target)
+
+
 CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
     "gemm": lambda a, t: gemm_candidates(a["m"], a["n"], a["k"], t, prod(a["batch"])),
     "conv": _conv,
     "winograd": _winograd,
     "dwconv": _dwconv,
+    "eltwise": lambda a, t: finer_candidates("unit_size", prod(a["shape"][: a["rank"]]), a["unit_size"], ELTWISE_BLOCK, t),
+    "copy": _copy,
     "reduce": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
     "softmax": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
     "lrn": lambda a, t: row_candidates(a["rows"], t),

@@ -172,7 +172,7 @@ def sizes(step: Step, sharer: Sharer) -> list[str]:
             continue
         seen.add(key)
         mark = "  <-" if all(step.args[name] == value for name, value in size.items()) else ""
-        lines.append(f"  {unit(args)}: {steps.units(step.kind, args, sharer.machine)} units, {us(sharer.quickest(step.kind, args))}{mark}")
+        lines.append(f"  {unit(args)}: {steps.units(step.kind, args, sharer.machine)} units, {us(sharer.sketch(step.kind, args).seconds())}{mark}")
     return lines
 
 

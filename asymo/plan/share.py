@@ -47,12 +47,16 @@ SLACK = 2.0
 def makespan(units: int, cores: Sequence[int], unit_s: Sequence[float]) -> float:
     """The least seconds in which so many cores of each type, at unit_s seconds a unit, end all units."""
     crews = [(n, u) for n, u in zip(cores, unit_s, strict=True) if n]
-    seconds = units / sum(n / u for n, u in crews)
+    seconds = units / sum([n / u for n, u in crews])
     while True:
-        ended = [int(seconds / u * (1 + 1e-9)) for _, u in crews]
-        if sum(n * e for (n, _), e in zip(crews, ended, strict=True)) >= units:
+        ended, then = 0, inf
+        for n, u in crews:
+            each = int(seconds / u * (1 + 1e-9))
+            ended += n * each
+            then = min(then, (each + 1) * u)
+        if ended >= units:
             return seconds
-        seconds = min((e + 1) * u for (_, u), e in zip(crews, ended, strict=True))
+        seconds = then
 
 
 def wait(units: int, cores: Sequence[int], unit_s: Sequence[float]) -> float:
@@ -140,6 +144,24 @@ class Problem:
         )
 
 
+class Sketch:
+    """A step on a few sets of cores, or on one core alone: how long it takes on the quickest of them. `bound` is known at once."""
+
+    def __init__(self, alone: float, problem: Problem | None = None, crews: Sequence[tuple[int, ...]] = ()) -> None:
+        self.units = problem.units if problem else 1
+        self._alone, self._problem = alone, problem
+        self._crews = sorted([(problem.bound(crew), crew) for crew in crews]) if problem else []
+        self.bound = min([alone, *[bound for bound, _ in self._crews]])
+
+    def seconds(self) -> float:
+        """Of the quickest."""
+        best = self._alone
+        for bound, crew in self._crews:
+            if self._problem and bound < best:
+                best = min(best, self._problem.option(crew).seconds)
+        return best
+
+
 class Sharer:
     """Decides for one machine. run_bytes: bytes that a whole run touches, as in cost.steps. Decisions are kept per arguments."""
 
@@ -157,24 +179,24 @@ class Sharer:
         problem = self._problem(kind, args, asleep)
         return [problem.option(cores) for cores in self.sets if sum(cores) <= problem.units]
 
-    def quickest(self, kind: str, args: Mapping[str, Any]) -> float:
-        """Seconds of the step on one core, on all of the first type, of the first two, ..., whatever is quickest; as if all types had the
-        caches of the first. What unit sizes are compared by."""
+    def sketch(self, kind: str, args: Mapping[str, Any]) -> Sketch:
+        """The step on one core, on all of the first type, of the first two, ...; as if all types had the caches of the first. What unit
+        sizes are compared by."""
         machine, first = self.machine, self.machine.types[0]
         units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
         if not units:
-            return 0.0
+            return Sketch(0.0)
         name, counted = steps.vector(kind, args, steps.place(first, first.cores, machine, self.run_bytes))
         alone = sum([c * s for c, s in zip(counted, first.classes[name].alone, strict=True)])
         if machine.cores == 1:
-            return alone
+            return Sketch(alone)
         cost = [
             (sum([c * s for c, s in zip(counted, t.classes[name].at(n, t.of), strict=True)]) / (units * phases)) or TINY
             for n, t in zip(self.everyone, machine.types, strict=True)
         ]
         memory = counted[CLASSES[name].index("memory")] / machine.memory_B
         problem = Problem(machine, units, phases, [[u] * n for n, u in zip(self.everyone, cost, strict=True)], memory)
-        return min(alone, *[problem.option(cores).seconds for cores in self.crews])
+        return Sketch(alone, problem, self.crews)
 
     def decide(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> Decision:
         """The set of cores, and how they share. How long they spin after it is left to `sequence`."""

@@ -12,14 +12,13 @@ cores (asymo/plan/share.py) is least. The operands of a unit stay in the smalles
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from math import isqrt, prod
+from math import inf, isqrt, prod
 from typing import Any, NamedTuple
 
-from asymo.cost import steps
 from asymo.plan.plan import Args
-from asymo.plan.share import GAIN, Sharer
+from asymo.plan.share import GAIN, Sharer, Sketch
 
 UNITS_PER_CORE = (1, 3, 8, 20, 50)
 """Numbers of units that are weighed."""
@@ -240,20 +239,29 @@ class Fitter:
         key = (kind, *args.items())
         if key not in self._fitted:
             sizes = {tuple(c.values()): c for c in CANDIDATES[kind](args, self.target)}
-            options = [{**args, **c} for c in sizes.values()]
-            seconds = [self._sharer.quickest(kind, o) for o in options] if len(options) > 1 else [0.0]
-            unit_s = [self._unit_s(kind, o, s) for o, s in zip(options, seconds, strict=True)]
-            times = [s + lateness(u, s) for s, u in zip(seconds, unit_s, strict=True)]
-            least = min(times)
-            near = next(i for i, s in enumerate(times) if s <= least * (1 + GAIN / 4))
-            short = [i for i, s in enumerate(times) if s <= least * (1 + GAIN) and unit_s[i] <= LATE_S]
-            self._fitted[key] = options[near if unit_s[near] <= LATE_S else [*short, near][0]]
+            self._fitted[key] = self._best(kind, [{**args, **c} for c in sizes.values()])
         return self._fitted[key]
 
-    def _unit_s(self, kind: str, args: Args, seconds: float) -> float:
-        """Seconds of one unit of a step that all cores share; 0 where a core is alone."""
-        units = steps.units(kind, args, self._sharer.machine)
-        return seconds * self.target.cores / units if self.target.cores > 1 and units else 0.0
+    def _best(self, kind: str, options: Sequence[Args]) -> Args:
+        if len(options) == 1:
+            return options[0]
+        sketches = [self._sharer.sketch(kind, o) for o in options]
+        limit = inf
+        found: dict[int, tuple[float, float]] = {}
+        for i in sorted(range(len(options)), key=lambda i: sketches[i].bound):
+            if self._timed(sketches[i], sketches[i].bound)[0] <= limit:
+                found[i] = self._timed(sketches[i], sketches[i].seconds())
+                limit = min(limit, found[i][0] * (1 + GAIN))
+        times = sorted(found.items())
+        least = min(seconds for seconds, _ in found.values())
+        near, near_unit = next((i, unit) for i, (seconds, unit) in times if seconds <= least * (1 + GAIN / 4))
+        short = [i for i, (seconds, unit) in times if seconds <= limit and unit <= LATE_S]
+        return options[near if near_unit <= LATE_S else [*short, near][0]]
+
+    def _timed(self, sketch: Sketch, seconds: float) -> tuple[float, float]:
+        """Of a step that takes so many seconds: these and its lateness, and one unit; 0 where a core is alone."""
+        unit_s = seconds * self.target.cores / sketch.units if self.target.cores > 1 else 0.0
+        return seconds + lateness(unit_s, seconds), unit_s
 
 
 def lateness(unit_s: float, seconds: float) -> float:

@@ -75,6 +75,22 @@ def test_winograd_where_it_pays() -> None:
     assert tiles.winograd_tile(512, 512, (7, 7), 16) == 4
 
 
+def test_channels_are_cut_where_rows_are_few() -> None:
+    """7 rows of 960 channels for 8 cores: a unit for each of them and more, in whole vectors."""
+    found = list(tiles.dwconv_candidates(1, (7, 7), 960, (3, 3), 7, Target(8, 8, 512 << 10, (4, 8))))
+    assert max(ceil_div(7, c["unit_rows"]) * ceil_div(960, c["unit_c"]) for c in found) >= 50
+    assert all(c["unit_c"] % tiles.LANES == 0 for c in found)
+
+
+@settings(deadline=None)
+@given(sizes, sizes, st.sampled_from([1, 16, 256]), targets)
+def test_finer(whole: int, most: int, multiple: int, target: Target) -> None:
+    most *= multiple
+    found = [c["unit_size"] for c in tiles.finer_candidates("unit_size", whole, most, multiple, target)]
+    assert found[0] == min(most, ceil_div(ceil_div(whole, target.crews[0] if len(target.crews) > 1 else target.cores), multiple) * multiple)
+    assert all(size % multiple == 0 and 0 < size <= most for size in found)
+
+
 @settings(deadline=None)
 @given(sizes, sizes, targets)
 def test_inner(outer: int, inner: int, target: Target) -> None:
@@ -107,6 +123,20 @@ def test_many_cores_have_small_ones() -> None:
     alone, few, many = (units_of((784, 256, 256), *cores)[0] for cores in ([(1, 20e9)], [(2, 20e9)], [(4, 20e9), (4, 6e9)]))
     assert alone < few < many
     assert many >= 4 * 8
+
+
+@settings(deadline=None, max_examples=30)
+@given(*[st.integers(1, 600)] * 3, st.sampled_from([((4, 20e9), (4, 6e9)), ((1, 30e9), (3, 20e9), (4, 6e9)), ((2, 20e9),)]))
+def test_no_size_that_was_left_untimed_is_quicker(m: int, n: int, k: int, cores: tuple[tuple[int, float], ...]) -> None:
+    sharer = Sharer(machine(*cores))
+    fitter, args = Fitter(sharer), gemm(m, n, k)
+
+    def seconds(args: Args) -> float:
+        sketch = sharer.sketch("gemm", args)
+        return sketch.seconds() + tiles.lateness(sketch.seconds() * fitter.target.cores / sketch.units, sketch.seconds())
+
+    every = [seconds({**args, **c}) for c in tiles.CANDIDATES["gemm"](args, fitter.target)]
+    assert seconds(fitter.fit("gemm", args)) <= min(every) * (1 + tiles.GAIN)
 
 
 @pytest.mark.parametrize("shape", [(784, 256, 1152), (3136, 64, 64), (196, 512, 128), (49, 512, 2304)])

@@ -172,7 +172,8 @@ def sizes(step: Step, sharer: Sharer) -> list[str]:
             continue
         seen.add(key)
         mark = "  <-" if all(step.args[name] == value for name, value in size.items()) else ""
-        lines.append(f"  {unit(args)}: {steps.units(step.kind, args, sharer.machine)} units, {us(sharer.sketch(step.kind, args).seconds())}{mark}")
+        units, seconds = steps.units(step.kind, args, sharer.machine), sharer.sketch(step.kind, args).seconds()
+        lines.append(f"  {unit(args)}: {units} units, {us(seconds)}{mark}")
     return lines
 
 

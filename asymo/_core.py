@@ -55,6 +55,16 @@ def isa_name() -> str:
     return _text(lib.asymo_isa_name(lib.asymo_isa_current()))
 
 
+def isas_here() -> tuple[str, ...]:
+    """Instruction sets whose kernels the core that runs this thread can run: tried, not asked. Pin the thread first."""
+    return tuple(_text(lib.asymo_isa_name(i)) for i in range(lib.asymo_isa_count()) if lib.asymo_isa_runs_here(i))
+
+
+def core_kind_here() -> str:
+    """What CPUID says of the core that runs this thread (Intel hybrid): "cpu_core" or "cpu_atom", else ""."""
+    return {0x40: "cpu_core", 0x20: "cpu_atom"}.get(lib.asymo_hybrid_kind(), "")
+
+
 def select_isa(name: str) -> None:
     """Every kernel uses this instruction set from now on. Packed weights depend on it: a session must be made after the choice."""
     if name not in isas():

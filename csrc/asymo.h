@@ -34,6 +34,10 @@ const char *asymo_version(void);
 int32_t asymo_isa_count(void);
 const char *asymo_isa_name(int32_t isa);
 int32_t asymo_isa_is_supported(int32_t isa);
+/* 1: the core that runs the calling thread can run the kernels of `isa`, which was tried. Pin the thread first. */
+int32_t asymo_isa_runs_here(int32_t isa);
+/* What CPUID says of the core that runs the calling thread, where it tells types apart (Intel hybrid): 0x40 Core, 0x20 Atom; 0 nothing. */
+int32_t asymo_hybrid_kind(void);
 int32_t asymo_isa_current(void);
 /* Chooses the instruction set of every kernel from now on. Not thread-safe; packed weights depend on it. */
 asymo_status asymo_isa_select(int32_t isa);

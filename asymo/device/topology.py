@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -150,12 +150,13 @@ class Topology:
         return tuple(cpu for cpu in cpus if cpu in chosen)
 
 
-def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = None) -> Topology:
+def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = None, kinds: Mapping[int, str] | None = None) -> Topology:
     """The topology below `root`.
 
     Args:
         allowed: CPU ids this process may use. Default: its affinity mask; for another root than "/" the mask in that root's
             proc/self/status, else every CPU that is online there.
+        kinds: names in parts.HYBRID of cores that CPUID told apart, for systems whose files do not.
 
     Never raises for what it finds: unreadable files and contradictions end in Topology.notes.
     """
@@ -164,9 +165,10 @@ def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = N
     mask = frozenset(_mask(files, online) if allowed is None else allowed)
     identities = cpuinfo.parse(files.text("proc/cpuinfo"))
     policies = _policies(files)
-    hybrid = {cpu: part for unit, part in parts.HYBRID.items() for cpu in files.cpus(f"sys/devices/{unit}/cpus")}
+    units = {cpu: unit for unit in parts.HYBRID for cpu in files.cpus(f"sys/devices/{unit}/cpus")} or dict(kinds or {})
     known = sorted({*present, *mask, *(() if present else identities)})
-    cores = [_core(files, cpu, identities.get(cpu, cpuinfo.Identity()), policies.get(cpu, -1), hybrid.get(cpu)) for cpu in known]
+    cores = [_core(files, cpu, identities.get(cpu, cpuinfo.Identity()), policies.get(cpu, -1), units.get(cpu, "")) for cpu in known]
+    cores = [_on_island(core, cores) if units.get(core.cpu) == "cpu_atom" else core for core in cores]
     reason = _reasons(files, frozenset(online), mask)
     cores = [replace(c, reason=(why := reason(c.cpu)), allowed=why in ("", "isolated")) for c in cores]
     basis, speeds, remark = _speeds([c for c in cores if not present or c.cpu in online])
@@ -247,10 +249,11 @@ def _policies(files: Files) -> dict[int, int]:
     }
 
 
-def _core(files: Files, cpu: int, identity: cpuinfo.Identity, policy: int, hybrid: parts.Part | None) -> Core:
+def _core(files: Files, cpu: int, identity: cpuinfo.Identity, policy: int, unit: str) -> Core:
     folder = f"{CPU}/cpu{cpu}"
     midr = files.number(f"{folder}/regs/identification/midr_el1", 16) or identity.midr
-    part = (parts.by_midr(midr) if midr else hybrid) or parts.Part(f"midr-{midr & 0xFF00FFF0:08x}" if midr else identity.model)
+    known = parts.by_midr(midr) if midr else parts.HYBRID.get(unit)
+    part = known or parts.Part(f"midr-{midr & 0xFF00FFF0:08x}" if midr else identity.model)
     frequencies = f"{folder}/cpufreq" if policy < 0 else f"{CPU}/cpufreq/policy{policy}"
     siblings = files.cpus(f"{folder}/topology/thread_siblings_list")
     core = Core(
@@ -270,6 +273,13 @@ def _core(files: Files, cpu: int, identity: cpuinfo.Identity, policy: int, hybri
     if caches:
         return replace(core, caches_from="sysfs", l2_cpus=caches.pop("l2_cpus", ()), **caches)
     return replace(core, caches_from="part" if part.l1d_kb else "", l1d_kb=part.l1d_kb, l2_kb=part.l2_kb)
+
+
+def _on_island(core: Core, cores: Sequence[Core]) -> Core:
+    """Intel's low-power cores are Atoms outside the ring: systems that show them as cpu_atom show them without the others' L3."""
+    if core.l3_kb or core.caches_from != "sysfs" or not any(c.l3_kb for c in cores):
+        return core
+    return replace(core, name=parts.HYBRID["cpu_lowpower"].name)
 
 
 def _caches(files: Files, folder: str) -> dict[str, Any]:

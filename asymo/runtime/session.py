@@ -113,10 +113,10 @@ class InferenceSession:
                 log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
-        self._model = CompiledModel(path_or_bytes) if is_compiled(path_or_bytes) else Model(path_or_bytes)
-        self._meta = self._model.meta
         spin_ns = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
         self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
+        self._model = CompiledModel(path_or_bytes) if is_compiled(path_or_bytes) else Model(path_or_bytes)
+        self._meta = self._model.meta
         self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._wanted_types = self._model.inputs

@@ -12,7 +12,7 @@ from asymo.cost.speeds import Machine, from_topology
 from asymo.device import topology
 from asymo.device.topology import Topology, format_cpu_list
 from asymo.errors import InvalidArgumentError
-from asymo.runtime import pools
+from asymo.runtime import kernels, pools
 from asymo.runtime.crew import Crew, Wish, emulate, muster, paced
 from asymo.runtime.pace import Learned, Pace, slowness
 from asymo.runtime.stats import SessionStats, WorkerReport
@@ -126,7 +126,10 @@ class Team:
         return f"{n} worker{'s' * (n > 1)} {where}" + (f", {n - len(cpus)} not pinned" if 0 < len(cpus) < n else "")
 
     def _muster(self, must_fit: bool) -> tuple[Topology, Crew]:
-        found = topology.read(self._root, self._watch.limits.mask)
+        mask, kinds = self._watch.limits.mask, {}
+        if self._root == "/":
+            mask, kinds = kernels.process.fit(mask), kernels.process.kinds
+        found = topology.read(self._root, mask, kinds)
         crew = muster(found, self._wish, lambda cores: _speeds(cores, may_measure=not must_fit), must_fit=must_fit)
         if factors := _slowdown():
             crew = emulate(crew, factors)

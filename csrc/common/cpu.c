@@ -43,6 +43,16 @@ static uint32_t detect(void) {
 #endif
 }
 
+int32_t asymo_hybrid_kind(void) {
+#if defined(__x86_64__)
+    uint32_t a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !((d >> 15) & 1)) return 0; /* not a hybrid part */
+    return __get_cpuid_count(0x1a, 0, &a, &b, &c, &d) ? (int32_t)(a >> 24) : 0;
+#else
+    return 0;
+#endif
+}
+
 int32_t asymo_isa_count(void) { return ASYMO_ISA_COUNT; }
 
 const char *asymo_isa_name(int32_t isa) { return isa >= 0 && isa < ASYMO_ISA_COUNT ? rows[isa].name : NULL; }

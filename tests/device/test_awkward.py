@@ -197,6 +197,43 @@ def test_hybrid_with_capacities(tmp_path: Path) -> None:
     assert machine.basis == "cpu_capacity"
 
 
+def meteor_lake() -> dict[str, str]:
+    """Core Ultra 7 155H as Linux shows it: 6 P cores of two threads, 8 E cores, and 2 low-power ones among cpu_atom, outside the L3."""
+    files = x86(22, "170") | {"sys/devices/cpu_core/cpus": "0-11", "sys/devices/cpu_atom/cpus": "12-21"}
+    for cpu in range(22):
+        first = cpu // 2 * 2 if cpu < 12 else cpu
+        mates = f"{first}-{first + 1}" if cpu < 12 else str(cpu)
+        l2 = mates if cpu < 12 else "12-15" if cpu < 16 else "16-19" if cpu < 20 else "20-21"
+        files[f"{CPU}/cpu{cpu}/topology/thread_siblings_list"] = mates
+        for index, level, size, sharers in ((0, 1, "48K" if cpu < 12 else "32K", mates), (2, 2, "2048K", l2), (3, 3, "24576K", "0-19")):
+            if level == 3 and cpu >= 20:
+                continue
+            folder = f"{CPU}/cpu{cpu}/cache/index{index}"
+            files |= {f"{folder}/level": str(level), f"{folder}/size": size, f"{folder}/shared_cpu_list": sharers}
+            files[f"{folder}/type"] = "Data" if level == 1 else "Unified"
+        files[f"{CPU}/cpufreq/policy{cpu}/related_cpus"] = str(cpu)
+        files[f"{CPU}/cpufreq/policy{cpu}/cpuinfo_max_freq"] = "4800000" if cpu < 12 else "3800000" if cpu < 20 else "2500000"
+    return files
+
+
+@pytest.mark.parametrize("drop", ["nothing", "cpufreq"])
+def test_low_power_cores_outside_the_l3(drop: str, tmp_path: Path) -> None:
+    machine = read(tmp_path, {p: t for p, t in meteor_lake().items() if drop not in p})
+    names = {kind[0].name: [c.cpu for c in kind] for kind in machine.types}
+    assert names == {"intel-core": [*range(12)], "intel-atom": [*range(12, 20)], "intel-lowpower": [20, 21]}
+
+
+def test_types_by_cpuid_where_files_say_nothing(tmp_path: Path) -> None:
+    files = {p: t for p, t in meteor_lake().items() if "/devices/cpu_" not in p and "cpufreq" not in p}
+    kinds = dict.fromkeys(range(12), "cpu_core") | dict.fromkeys(range(12, 22), "cpu_atom")
+    machine = topology.read(tree.write(files, tmp_path), None, kinds)
+    assert [kind[0].name for kind in machine.types] == ["intel-core", "intel-atom", "intel-lowpower"]
+    assert machine.select("big") == tuple(range(12))
+    assert len(topology.read(tmp_path).types) == 1, "without CPUID nothing tells them apart"
+    told = topology.read(tree.write(meteor_lake(), tmp_path), None, dict.fromkeys(range(22), "cpu_atom"))
+    assert told.types[0][0].name == "intel-core", "files are believed first"
+
+
 def test_plain_x86(tmp_path: Path) -> None:
     machine = read(tmp_path, x86(4))
     assert ids(machine) == [[0, 1, 2, 3]]

@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace) -> int:
         )
     row: Row = {"model": args.model.stem, "workers": len(session.placement), "isa": _core.isa_name(), **samples.summary()}
     row["peak_mb"] = peak_memory_mb()
-    spent = energy.of_session(lambda: session.run(None, arrays), session.placement) if args.energy else None
+    spent = _energy(args, session, arrays) if args.energy else None
     row |= spent.row() if spent else {}
     steps = summarise(session.profile.records) if session.profile is not None else []
     if args.form == "json":
@@ -118,6 +118,14 @@ def _run(args: argparse.Namespace) -> int:
     if args.profile:
         print(f"trace: {session.end_profiling()}", file=sys.stderr)
     return 0
+
+
+def _energy(args: argparse.Namespace, session: asymo.InferenceSession, arrays: dict[str, np.ndarray]) -> energy.Energy:
+    """Measured where there is a meter, else modelled."""
+    with energy.meter(session.placement) as (sampler, found):
+        if sampler is not None:
+            return energy.measure(lambda: session.run(None, arrays), sampler)
+    return energy.modelled(args.model, arrays, args.cores, args.threads) or energy.unavailable(found)
 
 
 def _sustain(args: argparse.Namespace, session: asymo.InferenceSession, arrays: dict[str, np.ndarray]) -> int:

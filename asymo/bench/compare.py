@@ -170,13 +170,19 @@ def compare(
         finally:
             for contestant in field_:
                 contestant.close()
-        spent = {}
-        if with_energy:
-            spent = {id(c): energy.judge(sampler.meter, c.spans, idles) if sampler else energy.unavailable(found) for c in field_ if c.ns}
+
+        def spent(contestant: Contestant) -> Energy | None:
+            if not with_energy:
+                return None
+            if sampler is not None:
+                return energy.judge(sampler.meter, contestant.spans, idles)
+            ours = energy.modelled(model, feeds, None, contestant.threads) if contestant.peer == "asymo" else None
+            return ours or energy.unavailable(found)
+
         return _rows(model.stem, field_, spent)
 
 
-def _rows(model: str, field_: list[Contestant], spent: Mapping[int, Energy]) -> list[Row]:
+def _rows(model: str, field_: list[Contestant], spent: Callable[[Contestant], Energy | None]) -> list[Row]:
     measured = [c for c in field_ if c.ns]
     ours = {c.threads: float(np.median(c.ns)) for c in measured if c.peer == "asymo"}
     oracle = next((c for c in measured if c.peer == "onnxruntime"), next(iter(measured), None))
@@ -189,7 +195,7 @@ def _rows(model: str, field_: list[Contestant], spent: Mapping[int, Energy]) -> 
         samples = Samples(tuple(c.ns))
         row |= {"median_ms": samples.median_ms, "p25_ms": samples.percentile_ms(25), "p75_ms": samples.percentile_ms(75)}
         row["ratio"] = samples.median_ms * 1e6 / ours[c.threads] if c.threads in ours else None
-        row |= spent[id(c)].row() if id(c) in spent else {}
+        row |= cost.row() if (cost := spent(c)) else {}
         row |= {"load_ms": c.info["load_ms"], "first_ms": c.info["first_ms"], "peak_mb": c.peak_mb}
         row["difference"] = difference(c.outputs, oracle.outputs) if oracle is not None else None
         rows.append({**row, "version": c.info["version"]})

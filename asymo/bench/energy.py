@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from asymo import knobs
+from asymo.bench import plan_cli
 from asymo.bench.report import Row
+from asymo.cost import energy as model
+from asymo.cost import power
+from asymo.cost.energy import Setting
+from asymo.device import topology
+from asymo.device.frequency import Levers
 from asymo.device.power import Found, Meter, Sampler, meters, spare_cpu
+from asymo.runtime.planning import plan_for
 
 UNAVAILABLE, MODELLED = "unavailable", "modelled"
 
@@ -88,10 +95,18 @@ def meter(under_test: Sequence[int], wanted: bool = True) -> Iterator[tuple[Samp
         yield sampler, found
 
 
-def of_session(call: Callable[[], object], under_test: Sequence[int]) -> Energy:
-    """The energy of `call`, which keeps these CPUs busy."""
-    with meter(under_test) as (sampler, found):
-        return measure(call, sampler) if sampler else unavailable(found)
+def modelled(path: Path, feeds: Mapping[str, np.ndarray], cores: str | None, threads: int) -> Energy | None:
+    """What the energy model says of a model on these cores at their highest clocks; None where no clock is known, which it starts from."""
+    found = topology.read(str(knobs.ROOT.get()))
+    if not all(core.max_mhz for core in found.cores):
+        return None
+    machine = plan_cli.machine(None, cores, threads)
+    draw = power.from_topology(found, Levers().policies()).of(machine)
+    plan = plan_for(path, machine, {name: array.shape for name, array in feeds.items()})
+    loads = model.loads([(step.kind, step.args) for step in plan.steps], machine, plan.run_bytes)
+    setting = Setting(tuple(t.cores for t in machine.types), tuple(t.points[-1].khz for t in draw.types))
+    seconds, joules = model.at(loads, machine, draw, setting)
+    return Energy(MODELLED, f"highest clocks, {draw.basis}", joules, watts=joules / seconds, seconds=seconds)
 
 
 def idle(sampler: Sampler, sleep: Callable[[float], None] = time.sleep) -> Span:

@@ -14,7 +14,7 @@ import numpy as np
 
 import asymo
 from asymo import _core, knobs
-from asymo.bench import calibrate_cli, compare, demo, device_cli, energy, feeds, frequency_cli, plan_cli, simulate_cli, sustain
+from asymo.bench import calibrate_cli, compare, demo, device_cli, doctor_cli, energy, feeds, frequency_cli, plan_cli, simulate_cli, sustain
 from asymo.bench.measure import measure
 from asymo.bench.peers import PEERS
 from asymo.bench.report import FORMATS, Progress, Row, table
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _add_format(show)
     show.set_defaults(call=_knobs)
     device_cli.add(commands, _add_format)
+    doctor_cli.add(commands)
     calibrate_cli.add(commands, _add_format)
     plan_cli.add(commands, _add_inputs, _add_format)
     simulate_cli.add(commands, _add_format)

@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], add_forma
 def _topology(args: argparse.Namespace) -> int:
     machine = tree.machine(profile.load(args.device)) if args.device else topology.read(args.root)
     names = machine.type_names
-    pinned = _pinned(machine) if args.root == Path("/") and not args.device else {}
+    pinned = placements(machine) if args.root == Path("/") and not args.device else {}
     if args.form == "json":
         cores = [{**asdict(c), "type": names.get(c.cpu, ""), "pinned": pinned.get(c.cpu, "")} for c in _all(machine)]
         limits = {"quota": machine.quota, "usable": machine.usable, "basis": machine.basis, "notes": machine.notes}
@@ -72,7 +72,7 @@ def _topology(args: argparse.Namespace) -> int:
 REFUSED = "refused"
 
 
-def _pinned(machine: topology.Topology) -> dict[int, str]:
+def placements(machine: topology.Topology) -> dict[int, str]:
     """CPU id -> the worker that a session by default would have there, or that the kernel refused to pin it. Starts the workers to see."""
     crew = muster(machine, Wish(), lambda found: from_topology(found, isa_name(), gemm_geometry()[:2]))
     with Pool(crew.workers) as pool:

@@ -1,7 +1,8 @@
-"""python -m benchmarks.kernels [--isa NAME]: GEMM and convolution steps on one core, beside the FMA peak measured in the same rounds.
+"""python -m benchmarks.kernels [--isa NAME] [--shapes SET] [--against NAME,...]: GEMM and convolution steps on one core.
 
-Shapes are those of the fixed set's networks. Prints GFLOP/s of the direct algorithm and the share of the peak, medians of interleaved
-rounds.
+Prints GFLOP/s of the direct algorithm and the share of the FMA peak, which is measured in the same rounds; medians of interleaved rounds,
+geometric mean and least share. Rivals multiply the same matrices, one thread each: openblas (NumPy's), mkl (torch.mm), onednn (torch's
+linear layer, weights reordered before). For them set OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import numpy as np
 from asymo import _core
 from asymo.bench.report import Row, table
 
-ROUNDS, SECONDS = 9, 0.02
+Call = Callable[[], float]
+"""Works for a moment and returns GFLOP/s."""
+
+ROUNDS, SECONDS = 9, 0.01
 
 PEAK_FLAGS = {
     "avx512": ["-mavx512f", "-mfma", "-mprefer-vector-width=512", "-DLANES=16", '-DKEEP="v"'],
@@ -29,11 +33,27 @@ PEAK_FLAGS = {
     "neon": ["-DLANES=4", '-DKEEP="w"'],
 }
 
-GEMM = [
+NETWORKS = [
     (56, 128, 256), (784, 128, 1152), (196, 256, 2304), (49, 512, 4608), (3136, 64, 64), (3136, 64, 576), (49, 2048, 512), (196, 512, 512),
     (49, 1024, 1024), (128, 1536, 384), (12544, 96, 16), (3136, 24, 144), (1, 4096, 9216), (1, 2048, 2048),
 ]  # fmt: skip
-"""m, n, k."""
+"""m, n, k of products and convolutions in the fixed set's networks."""
+
+MOBILENET = [
+    (12544, 16, 32), (12544, 96, 16), (3136, 24, 96), (3136, 144, 24), (3136, 24, 144), (784, 32, 144), (784, 192, 32), (784, 32, 192),
+    (196, 64, 192), (196, 384, 64), (196, 64, 384), (196, 96, 384), (196, 576, 96), (196, 96, 576), (49, 160, 576), (49, 960, 160),
+    (49, 160, 960), (49, 320, 960), (49, 1280, 320),
+]  # fmt: skip
+"""The pointwise convolutions of MobileNetV2."""
+
+GRID = [
+    (256, 256, 256), (384, 384, 384), (512, 512, 512), (768, 768, 768), (1024, 1024, 1024), (1536, 1536, 1536), (256, 1024, 512),
+    (1024, 256, 2048), (2048, 512, 256), (512, 2048, 1024), (257, 263, 269), (300, 300, 300), (333, 555, 777), (500, 600, 700),
+    (1000, 1000, 1000), (1021, 509, 1013),
+]  # fmt: skip
+"""All at least 256; rows that alias in L1, round sizes, odd ones."""
+
+SHAPES = {"networks": NETWORKS, "mobilenet": MOBILENET, "grid": GRID}
 
 CONV = [
     (56, 64, 64, 3, 1),
@@ -47,7 +67,7 @@ CONV = [
 """Pixels a side, channels in, channels out, kernel, stride."""
 
 
-def peak(isa: str, folder: Path) -> Callable[[], float]:
+def peak(isa: str, folder: Path) -> Call:
     """A call that does FMAs for a moment and returns GFLOP/s."""
     library = folder / "fmapeak.so"
     source = Path(__file__).parent / "fmapeak.c"
@@ -58,30 +78,35 @@ def peak(isa: str, folder: Path) -> Callable[[], float]:
 
     def run() -> float:
         begin = time.perf_counter_ns()
-        flops = function(ctypes.c_int64(2_000_000), ctypes.byref(sink))
+        flops = function(ctypes.c_int64(300_000), ctypes.byref(sink))
         return float(flops / (time.perf_counter_ns() - begin))
 
     return run
 
 
-def step(kind: str, args: dict[str, Any], operands: list[np.ndarray | None], flops: float, pool: _core.Pool) -> Callable[[], float]:
-    """A call that runs the step for a moment and returns GFLOP/s."""
+def repeated(work: Callable[[], object], flops: float) -> Call:
+    """A call that repeats the work for a moment."""
+    work()
+
+    def run() -> float:
+        count, begin = 0, time.perf_counter_ns()
+        while (passed := time.perf_counter_ns() - begin) < SECONDS * 1e9 or count == 0:
+            work()
+            count += 1
+        return flops * count / passed
+
+    return run
+
+
+def step(kind: str, args: dict[str, Any], operands: list[np.ndarray | None], flops: float, pool: _core.Pool) -> Call:
+    """A call that runs the step."""
     program = _core.Program(1)
     program.add(kind, args, [(-1 if o is None else i, 0) for i, o in enumerate(operands)], serial=True)
     slots = _core.Slots(len(operands))
     for i, operand in enumerate(operands):
         if operand is not None:
             slots[i] = operand
-    program.run(pool, slots)
-
-    def run() -> float:
-        count, begin = 0, time.perf_counter_ns()
-        while (passed := time.perf_counter_ns() - begin) < SECONDS * 1e9 or count == 0:
-            program.run(pool, slots)
-            count += 1
-        return flops * count / passed
-
-    return run
+    return repeated(lambda: program.run(pool, slots), flops)
 
 
 def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -91,13 +116,13 @@ def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return array
 
 
-def gemm(rng: np.random.Generator, m: int, n: int, k: int, pool: _core.Pool) -> Callable[[], float]:
+def gemm(rng: np.random.Generator, m: int, n: int, k: int, pool: _core.Pool) -> Call:
     args = {"m": m, "n": n, "k": k, "lda": k, "ldc": n, "batch": (1, 1, 1)}
     packed = _core.gemm_pack(floats(rng, k, n))
     return step("gemm", args, [floats(rng, m, k), packed, floats(rng, n), None, None, floats(rng, m, n)], 2.0 * m * n * k, pool)
 
 
-def conv(rng: np.random.Generator, side: int, c: int, n: int, kernel: int, stride: int, pool: _core.Pool) -> Callable[[], float]:
+def conv(rng: np.random.Generator, side: int, c: int, n: int, kernel: int, stride: int, pool: _core.Pool) -> Call:
     pad, out = kernel // 2, (side + 2 * (kernel // 2) - kernel) // stride + 1
     args = {
         "batch": 1, "groups": 1, "c": c, "n": n, "in": (1, side, side), "out": (1, out, out), "kernel": (1, kernel, kernel),
@@ -109,30 +134,69 @@ def conv(rng: np.random.Generator, side: int, c: int, n: int, kernel: int, strid
     return step("conv", args, operands, 2.0 * out * out * n * kernel * kernel * c, pool)
 
 
+def rival(name: str, rng: np.random.Generator, m: int, n: int, k: int) -> Call:
+    """The same product by another library."""
+    a, b, flops = floats(rng, m, k), floats(rng, k, n), 2.0 * m * n * k
+    if name == "openblas":
+        c = floats(rng, m, n)
+        return repeated(lambda: np.matmul(a, b, out=c), flops)
+    import torch
+
+    torch.set_num_threads(1)
+    x, y = torch.from_numpy(a), torch.from_numpy(b)
+    if name == "mkl":
+        z = torch.empty(m, n)
+        return repeated(lambda: torch.mm(x, y, out=z), flops)
+    linear, bias = torch.ops.mkldnn._linear_pointwise, torch.zeros(n)
+    weights = torch.ops.mkldnn._reorder_linear_weight(y.T.contiguous(), m)
+    return repeated(lambda: linear(x, weights, bias, "none", [], ""), flops)
+
+
+def measured(cases: dict[str, dict[str, Call]], fma: Call) -> tuple[list[Row], float]:
+    """Rows of the table, from rounds over all cases and, within a case, over its calls; and the median FMA peak."""
+    rates: dict[tuple[str, str], list[float]] = {(case, who): [] for case, calls in cases.items() for who in calls}
+    shares: dict[str, list[float]] = {case: [] for case in cases}
+    peaks = []
+    for _ in range(ROUNDS):
+        for case, calls in cases.items():
+            before = fma()
+            for who, call in calls.items():
+                rates[case, who].append(call())
+                if who == "asymo":
+                    peaks.append((before + fma()) / 2)
+                    shares[case].append(rates[case, who][-1] / peaks[-1])
+    rows: list[Row] = []
+    for case, calls in cases.items():
+        rows.append({"step": case, "% of peak": 100 * float(np.median(shares[case]))})
+        rows[-1] |= {who: float(np.median(rates[case, who])) for who in calls}
+    return rows, float(np.median(peaks))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--isa", default=_core.isa_name(), choices=[i for i in _core.isas() if i in PEAK_FLAGS])
-    isa = parser.parse_args().isa
-    _core.select_isa(isa)
+    parser.add_argument("--shapes", default="networks", choices=SHAPES)
+    parser.add_argument("--against", default="", help="openblas, mkl, onednn")
+    options = parser.parse_args()
+    rivals = [name for name in options.against.split(",") if name]
+    if rivals and os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        parser.error("--against compares single threads: set OPENBLAS_NUM_THREADS=1")
+    _core.select_isa(options.isa)
     rng = np.random.default_rng(0)
-    pool = _core.Pool([min(os.sched_getaffinity(0))])
-    calls: dict[str, Callable[[], float]] = {f"gemm {m} x {n} x {k}": gemm(rng, m, n, k, pool) for m, n, k in GEMM}
-    calls |= {f"conv {s}x{s}, {c} -> {n}, {k}x{k} / {d}": conv(rng, s, c, n, k, d, pool) for s, c, n, k, d in CONV}
-    rates: dict[str, list[float]] = {name: [] for name in calls}
-    shares: dict[str, list[float]] = {name: [] for name in calls}
+    cpu = min(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpu})
+    pool = _core.Pool([cpu])
+    cases: dict[str, dict[str, Call]] = {}
+    for m, n, k in SHAPES[options.shapes]:
+        cases[f"gemm {m} x {n} x {k}"] = {"asymo": gemm(rng, m, n, k, pool)} | {name: rival(name, rng, m, n, k) for name in rivals}
+    if options.shapes == "networks":
+        for s, c, n, k, d in CONV:
+            cases[f"conv {s}x{s}, {c} -> {n}, {k}x{k} / {d}"] = {"asymo": conv(rng, s, c, n, k, d, pool)}
     with tempfile.TemporaryDirectory() as folder:
-        fma = peak(isa, Path(folder))
-        peaks = []
-        for _ in range(ROUNDS):
-            for name, call in calls.items():
-                before = fma()
-                rates[name].append(call())
-                peaks.append((before + fma()) / 2)
-                shares[name].append(rates[name][-1] / peaks[-1])
-    rows: list[Row] = [
-        {"step": name, "GFLOP/s": float(np.median(rates[name])), "% of peak": 100 * float(np.median(shares[name]))} for name in calls
-    ]
-    print(table(rows, "markdown", f"{isa}, one core, FMA peak {np.median(peaks):.1f} GFLOP/s"))
+        rows, fma_peak = measured(cases, peak(options.isa, Path(folder)))
+    print(table(rows, "markdown", f"{options.isa}, one core, GFLOP/s, FMA peak {fma_peak:.1f}"))
+    found = [float(str(row["% of peak"])) for row in rows]
+    print(f"\nshare of the peak: geometric mean {float(np.exp(np.mean(np.log(found)))):.1f} %, least {min(found):.1f} %")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ CYCLES: dict[str, float] = {
     "add": 0.1,  # elements of a residual
     "row": 2.0,  # pointers to rows set
     "act": 0.5,  # elements through an activation that is not fused, times its weight (ACT_WEIGHT)
-    "enter": 0.6,  # Winograd: elements of transformed inputs
+    "enter": 6.0,  # Winograd: elements of transformed inputs, over the peak: 0.25 (F(2x2)) to 0.38 (F(4x4)) operations of 16 lanes each
     "leave": 0.6,  # Winograd: elements of products transformed back
     "span": 40.0,  # runs of equal work begun: rows of a depthwise convolution, windows, rows copied
     "item": 4.0,  # elements handled one by one
@@ -39,7 +39,7 @@ CYCLES: dict[str, float] = {
     "start": 1000.0,  # streams from memory begun by a matrix times a vector, cold depthwise convolutions
     "narrow": 0.2,  # bytes from memory of panels that are streamed alone
 }
-"""Feature -> generic cycles of one (macs, stall, lane, tap: divided by the multiply-adds a cycle of the core)."""
+"""Feature -> generic cycles of one (macs, stall, alias, lane, tap, enter: divided by the multiply-adds a cycle of the core)."""
 
 GEMM = ("macs", "stall", "tile", "output", "add", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
 GEMV = (*GEMM, "start", "narrow")

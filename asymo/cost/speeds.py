@@ -153,7 +153,7 @@ def generic(
             return 1 / (clock * fma * reached)
         if feature == "memory":
             return max(1 / memory_B, CYCLES["far"] / clock) if not busy else cores / memory_B
-        if feature in ("lane", "tap", "stall", "alias"):
+        if feature in ("lane", "tap", "stall", "alias", "enter"):
             return slow * CYCLES[feature] / (clock * fma)
         return slow * CYCLES[feature] / clock
 

@@ -15,7 +15,7 @@
 
 enum {
     ASYMO_POOL_MAX_WORKERS = 1023,
-    ASYMO_POOL_AHEAD = 16, /* loops that a straggler may lie behind */
+    ASYMO_POOL_AHEAD = 32, /* loops that a straggler may lie behind */
 };
 
 /* Runs units [begin, end) as this worker. */

@@ -55,7 +55,7 @@ def test_the_planned_crew_stays_when_it_is_as_good(lib: Any) -> None:
 
 
 def test_a_crew_that_cannot_win_is_never_tried(lib: Any) -> None:
-    assert set(drive(lib, 1000, lambda i, crew: 100.0, [0.0, inf, 151.0])) == {PLANNED}
+    assert set(drive(lib, 1000, lambda i, crew: 100.0, [0.0, inf, 126.0])) == {PLANNED}
 
 
 def test_a_change_is_noticed_soon(lib: Any) -> None:

@@ -7,28 +7,54 @@
 `asymo.InferenceSession` has the interface that ONNX Runtime users know.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from asymo.errors import AsymoError, InvalidArgumentError, InvalidInputError, ModelError, UnsupportedOperatorError
-from asymo.onnx.reader import NodeArg
-from asymo.plan.plan import Plan
-from asymo.runtime.iobinding import IOBinding, OrtValue
-from asymo.runtime.session import InferenceSession, SessionOptions, load
-from asymo.runtime.stats import SessionStats, WorkerReport
+if TYPE_CHECKING:
+    from asymo.errors import AsymoError as AsymoError
+    from asymo.errors import InvalidArgumentError as InvalidArgumentError
+    from asymo.errors import InvalidInputError as InvalidInputError
+    from asymo.errors import ModelError as ModelError
+    from asymo.errors import UnsupportedOperatorError as UnsupportedOperatorError
+    from asymo.onnx.reader import NodeArg as NodeArg
+    from asymo.plan.plan import Plan as Plan
+    from asymo.runtime.iobinding import IOBinding as IOBinding
+    from asymo.runtime.iobinding import OrtValue as OrtValue
+    from asymo.runtime.session import InferenceSession as InferenceSession
+    from asymo.runtime.session import SessionOptions as SessionOptions
+    from asymo.runtime.session import load as load
+    from asymo.runtime.stats import SessionStats as SessionStats
+    from asymo.runtime.stats import WorkerReport as WorkerReport
 
-__all__ = [
-    "AsymoError",
-    "IOBinding",
-    "InferenceSession",
-    "InvalidArgumentError",
-    "InvalidInputError",
-    "ModelError",
-    "NodeArg",
-    "OrtValue",
-    "Plan",
-    "SessionOptions",
-    "SessionStats",
-    "UnsupportedOperatorError",
-    "WorkerReport",
-    "load",
-]
+_HOMES = {
+    "AsymoError": "asymo.errors",
+    "IOBinding": "asymo.runtime.iobinding",
+    "InferenceSession": "asymo.runtime.session",
+    "InvalidArgumentError": "asymo.errors",
+    "InvalidInputError": "asymo.errors",
+    "ModelError": "asymo.errors",
+    "NodeArg": "asymo.onnx.reader",
+    "OrtValue": "asymo.runtime.iobinding",
+    "Plan": "asymo.plan.plan",
+    "SessionOptions": "asymo.runtime.session",
+    "SessionStats": "asymo.runtime.stats",
+    "UnsupportedOperatorError": "asymo.errors",
+    "WorkerReport": "asymo.runtime.stats",
+    "load": "asymo.runtime.session",
+}
+"""Public name -> its module, which is imported when the name is first used: `import asymo` alone costs next to nothing."""
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'asymo' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,11 +5,14 @@ The names of the GEMM micro-kernels are compared with their rows in test_gemm.py
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+import asymo
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
@@ -64,3 +67,16 @@ def test_public_names_begin_with_asymo() -> None:
 def test_a_suffix_of_an_instruction_set_is_one(path: Path) -> None:
     suffix = path.stem.rpartition("_")[2]
     assert suffix in ISAS or suffix == "pack", f"{path}: {suffix!r} is no row of isa.inc, so the file would be compiled without its flags"
+
+
+def test_public_names() -> None:
+    """Type checkers read the imports of asymo/__init__.py, Python its table: they name the same, and all of it is there."""
+    tree = ast.parse((ROOT / "asymo/__init__.py").read_text())
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        alias.name: statement.module for statement in checked.body if isinstance(statement, ast.ImportFrom) for alias in statement.names
+    }
+    assert seen == asymo._HOMES
+    assert all(getattr(asymo, name).__name__ == name for name in asymo.__all__)
+    with pytest.raises(AttributeError, match="'asymo' has no attribute 'lood'"):
+        asymo.lood

@@ -458,10 +458,17 @@ def state_path() -> Path:
 
 
 def recover() -> None:
-    """Puts back what a killed process left behind. Costs one look at a file when nothing is left."""
-    if state_path().exists():
-        for problem in Levers().restore().problems:
-            log.warning("%s", problem)
+    """Puts back what a killed process left behind; warns of what it cannot. One look at a file when nothing is left, and while the process
+    that changed the clocks is alive."""
+    levers = Levers()
+    ledger = levers.ledger()
+    if not ledger.before() or ledger.lock():
+        return
+    try:
+        for problem in levers.put_back(ledger).problems:
+            log.warning("left by a process that was killed: %s; try: sudo asymo-bench frequency --restore", problem)
+    finally:
+        ledger.unlock()
 
 
 def _permission() -> str:

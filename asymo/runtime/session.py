@@ -15,6 +15,7 @@ from weakref import WeakSet
 import numpy as np
 
 from asymo import knobs
+from asymo.device.frequency import recover
 from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph.ir import TensorType
 from asymo.onnx.reader import ModelMeta, NodeArg
@@ -111,6 +112,7 @@ class InferenceSession:
             name = provider if isinstance(provider, str) else provider[0]
             if name not in PROVIDERS:
                 log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
+        recover()
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
         spin_ns = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None

@@ -18,11 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import asymo
 from asymo.device import cpufreq, profile, tree
 from asymo.device.cpufreq import LIMITS, MAX, MIN, WAYS, Policy
 from asymo.device.frequency import Clock, Levers
 from tests.device._kernel import NAMES, unmount
 from tests.device._kernel import Policy as Kernel
+from tests.test_session import RELU
 
 CPUFREQ = "sys/devices/system/cpu/cpufreq"
 
@@ -408,6 +410,20 @@ def test_after_sigkill_restore_puts_it_back(machine: Fake) -> None:
     assert restored.problems == ()
     assert machine.state() == machine.before
     assert levers(machine.root).restore().files == 0
+
+
+def test_after_sigkill_the_next_session_puts_it_back(fake: Callable[..., Fake], monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = fake("plain")
+    process = child(machine)
+    (machine.root / "run").mkdir()
+    (machine.root / "run" / "asymo").symlink_to(machine.root / "state")
+    monkeypatch.setenv("ASYMO_ROOT", str(machine.root))
+    asymo.load(RELU)
+    assert machine.clocks() == [509000, 1364000], "their owner lives"
+    process.kill()
+    process.communicate()
+    asymo.load(RELU)
+    assert machine.state() == machine.before
 
 
 def test_after_sigkill_the_next_apply_remembers_what_was_first(machine: Fake) -> None:

@@ -133,6 +133,24 @@ typedef struct {
     double p, q;
 } asymo_dwconv_args;
 
+/* separable: a depthwise convolution with the pointwise ones around it, some rows at a time, so that what passes between them stays in the
+ * cache. Every element has the bits that a gemm, a dwconv and a gemm step would give it.
+ *   E = act[0](X A + a)          1x1, c -> e channels;  absent: E is X and e is c
+ *   D = act[1](depthwise(E) + d)
+ *   Y = act[2](D B + b + R)      1x1, e -> n channels;  absent: Y is D and n is e
+ * operands: 0 X, 1 A packed or absent, 2 a or absent, 3 W as [kh][kw][e], 4 d or absent, 5 B packed or absent, 6 b or absent,
+ *           7 R or absent (only with B), 8 Y. All tensors are dense. expands, projects: whether there is an A, a B. act: no PRELU.
+ * A unit is unit_rows rows of Y of one image. Consecutive units that are run at once compute the rows of E that they share once. */
+typedef struct {
+    int64_t batch;
+    int64_t c, e, n;
+    int64_t in[2], out[2], kernel[2], stride[2], dilation[2], pad[2];
+    int64_t expands, projects, adds; /* adds: whether there is an R */
+    int64_t unit_rows;
+    int64_t act[3];
+    double p[3], q[3];
+} asymo_separable_args;
+
 /* winograd: 3x3, stride 1, dilation 1, groups 1 convolution by F(tile x tile, 3x3), tile 2 or 4.
  * operands: 0 X, 1 W transformed and packed (asymo_winograd_pack), 2 bias or absent, 3 R or absent, 4 PRELU slope or absent, 5 Y.
  * A unit is unit_tiles consecutive output tiles (flattened over batch, rows, columns) x unit_n output channels, n fastest. unit_n is

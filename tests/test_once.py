@@ -20,6 +20,7 @@ import pytest
 from _models import example_model, model, node
 
 from asymo import _core, ops
+from asymo.graph.passes import fuse_separable
 from asymo.plan.plan import Plan, Ref, Step
 from asymo.runtime.session import InferenceSession, SessionOptions
 
@@ -111,6 +112,11 @@ def with_activation(plan: Plan, act: str) -> Plan:
         operands = tuple(moved(ref) for ref in step.operands)
         if "act" not in step.args:
             return replace(step, operands=operands)
+        if step.kind == "separable":
+            if act == "PRELU":
+                return replace(step, operands=operands)
+            several = {"act": (getattr(_core.lib, f"ASYMO_ACT_{act}"),) * 3, "p": (0.25,) * 3, "q": (0.75,) * 3}
+            return replace(step, args={**step.args, **several}, operands=operands)
         args = {**step.args, "act": getattr(_core.lib, f"ASYMO_ACT_{act}"), "p": 0.25, "q": 0.75}
         return replace(step, args=args, operands=(*operands[:4], Ref(new), *operands[5:]))
 
@@ -136,6 +142,7 @@ def products() -> dict[str, tuple[bytes, Mapping[str, np.ndarray]]]:
         "conv": conv(5, 21, 1, 6, 5),
         "dwconv": conv(19, 19, 19, 6, 3),
         "winograd": conv(16, 19, 1, 6, 3),
+        "separable": record.separable(5, 19, 7, (6, 5)),
     }
 
 
@@ -144,7 +151,9 @@ PRODUCTS = products() if platform.machine() == "x86_64" else {}
 
 @pytest.mark.parametrize("act", ACTIVATIONS)
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_activations(name: str, act: str, isa: str, watched: Watched) -> None:
+def test_activations(name: str, act: str, isa: str, watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fuse_separable, "LEAST_BYTES", 0)
+    monkeypatch.setattr(fuse_separable, "MOST_FLOPS", np.inf)
     kinds = set()
     for plan, inputs in plans_of(*PRODUCTS[name]):
         for step, stores, revisions in examine(with_activation(plan, act), inputs, watched):

@@ -36,6 +36,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         **IMAGE, **PLANE, "batch": 2, "channels": 40, "in": (19, 17), "out": (19, 17), "kernel": (3, 3), "stride": (1, 1),
         "dilation": (1, 1), "pad": (1, 1), "unit_rows": 4, "unit_c": 16,
     },
+    "separable": {
+        "batch": 2, "c": 12, "e": 40, "n": 20, "in": (19, 17), "out": (10, 9), "kernel": (3, 3), "stride": (2, 2), "dilation": (1, 1),
+        "pad": (1, 1), "expands": 1, "projects": 1, "adds": 1, "unit_rows": 4, "act": (1, 1, 0), "p": (0.0, 0.0, 0.0), "q": (6.0, 6.0, 0.0),
+    },
     "winograd": {
         **IMAGE, **PLANE, "tile": 4, "batch": 2, "c": 40, "n": 130, "in": (19, 17), "out": (19, 17), "pad": (1, 1), "unit_tiles": 9,
         "unit_n": 64,

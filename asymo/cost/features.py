@@ -44,6 +44,7 @@ CYCLES: dict[str, float] = {
 GEMM = ("macs", "stall", "tile", "output", "add", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
 GEMV = (*GEMM, "start", "narrow")
 WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "add", "act", "unit", "near", "spill", "scratch", "far", "rows", "memory")
+DWCONV = ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "start", "far", "rows", "memory")
 MOVE = ("lane", "item", "span", "unit", "far", "memory")
 CLASSES: dict[str, tuple[str, ...]] = {
     "gemm": GEMM,
@@ -51,7 +52,8 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "conv": GEMM,
     "winograd2": WINOGRAD,
     "winograd4": WINOGRAD,
-    "dwconv": ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "start", "far", "rows", "memory"),
+    "dwconv": DWCONV,
+    "separable": (*GEMM, *(f for f in DWCONV if f not in GEMM)),
     "pool": ("lane", "span", "unit", "far", "memory"),
     "eltwise": ("lane", "span", "unit", "far", "memory"),
     "typed": ("item", "unit", "far", "memory"),
@@ -95,8 +97,8 @@ REENTERED = 0.5
 FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 16
 
 KINDS = (
-    "gemm", "gemm_pack", "conv", "dwconv", "winograd", "pool", "eltwise", "typed", "copy", "fill", "gather", "reduce", "argreduce",
-    "softmax", "norm", "lrn", "resample", "rnn",
+    "gemm", "gemm_pack", "conv", "dwconv", "separable", "winograd", "pool", "eltwise", "typed", "copy", "fill", "gather", "reduce",
+    "argreduce", "softmax", "norm", "lrn", "resample", "rnn",
 )  # fmt: skip
 """The step kinds of csrc/exec/steps.inc."""
 
@@ -405,6 +407,51 @@ def _dwconv(args: Args, at: Place) -> Counts:
     return counts
 
 
+def _separable(args: Args, at: Place) -> Counts:
+    """Its parts as gemm and dwconv steps over the rows of a unit, as often as there are units; only X, R and Y come from beyond L2. Every
+    chunk of units begins with the rows of E that its first one shares with the one before."""
+    (height, width), (h, w), rows = args["in"], args["out"], args["unit_rows"]
+    batch, c, e, n = args["batch"], args["c"], args["e"], args["n"]
+    units = _UNITS["separable"](args, at.nr)
+    if not units:
+        return {}
+    reach = (args["kernel"][0] - 1) * args["dilation"][0] + 1
+    shared = max(reach - args["stride"][0], 0) * args["expands"]
+    chunks = at.busy * (2 + 2 * log(max(units / (2 * at.busy), 1))) if at.busy > 1 else 1.0
+    inside = at._replace(run_bytes=0, busy=1)
+    depthwise = {
+        "batch": batch, "channels": e, "in": args["in"], "out": args["out"], "kernel": args["kernel"], "stride": args["stride"],
+        "dilation": args["dilation"], "pad": args["pad"], "x_stride": (width * e, e), "unit_rows": rows, "unit_c": e, "act": args["act"][1],
+    }  # fmt: skip
+    parts = [(1.0, _dwconv(depthwise, inside))]
+    if args["expands"]:
+        image = {**_POINTWISE, "m": min(rows * args["stride"][0], height) * width, "k": c, "n": e, "lda": c, "act": args["act"][0]}
+        again = 1 + (min(chunks, units) - 1) * shared / (batch * height)
+        parts.append((again * batch * height * width / image["m"], _gemm(image, inside)))
+    if args["projects"]:
+        image = {**_POINTWISE, "m": min(rows, h) * w, "k": e, "n": n, "lda": e, "ldr": n * args["adds"], "act": args["act"][2]}
+        parts.append((batch * h * w / image["m"], _gemm(image, inside)))
+    counts: Counts = {}
+    for times, part in parts:
+        for feature, each in part.items():
+            if feature not in ("far", "rows", "memory"):
+                counts[feature] = counts.get(feature, 0.0) + times * each
+    counts["lane"] += 0.5 * max(units - chunks, 0.0) * shared * width * e
+    stream(counts, at, 4 * (args["kernel"][0] * args["kernel"][1] * e + args["expands"] * c * e + args["projects"] * e * n), at.run_bytes)
+    inputs, outputs = 4 * batch * height * width * c, 4 * batch * h * w * n
+    written(counts, at, inputs, outputs)
+    written(counts, at, outputs, inputs)
+    if args["adds"]:
+        scatter(counts, at, outputs, max(2 * outputs, 2 * at.l2))
+    scratch = 4 * e * ((rows - 1) * args["stride"][0] + reach) * width * args["expands"]
+    stream(counts, at, 2 * 4 * batch * height * width * e * args["expands"], scratch)
+    return counts
+
+
+_POINTWISE: dict[str, Any] = {"batch": (1, 1, 1), "b_stride": (0, 0, 0), "unit_m": 0, "unit_n": 0, "n_fastest": 1, "ldr": 0}
+"""Of a gemm step of one unit."""
+
+
 # ---- everything else
 
 
@@ -553,9 +600,9 @@ def _rnn(args: Args, at: Place) -> Counts:
 
 
 _COUNTERS: dict[str, Callable[[Args, Place], Counts]] = {
-    "gemm": _gemm, "gemm_pack": _pack, "conv": _conv, "dwconv": _dwconv, "winograd": _winograd, "pool": _pool, "eltwise": _eltwise,
-    "typed": _typed, "copy": _copy, "fill": _fill, "gather": _gather, "reduce": _reduce, "argreduce": _reduce, "softmax": _softmax,
-    "norm": _norm, "lrn": _lrn, "resample": _resample, "rnn": _rnn,
+    "gemm": _gemm, "gemm_pack": _pack, "conv": _conv, "dwconv": _dwconv, "separable": _separable, "winograd": _winograd, "pool": _pool,
+    "eltwise": _eltwise, "typed": _typed, "copy": _copy, "fill": _fill, "gather": _gather, "reduce": _reduce, "argreduce": _reduce,
+    "softmax": _softmax, "norm": _norm, "lrn": _lrn, "resample": _resample, "rnn": _rnn,
 }  # fmt: skip
 
 
@@ -579,6 +626,7 @@ _UNITS: dict[str, Callable[[Args, int], int]] = {
     "gemm_pack": lambda a, nr: prod(a["batch"]) * ceil_div(a["n"], nr),
     "conv": lambda a, nr: a["groups"] * _grid(a, a["batch"] * prod(a["out"]), a["n"], nr),
     "dwconv": lambda a, _: a["batch"] * ceil_div(a["out"][0], a["unit_rows"]) * ceil_div(a["channels"], a["unit_c"]),
+    "separable": lambda a, _: a["batch"] * ceil_div(a["out"][0], a["unit_rows"]),
     "winograd": lambda a, nr: _grid({"unit_m": a["unit_tiles"], "unit_n": a["unit_n"]}, _winograd_tiles(a), a["n"], nr),
     "pool": lambda a, _: a["batch"] * a["out"][0] * a["out"][1] if a["out"][2] else 0,
     "eltwise": lambda a, _: ceil_div(_shape(a), a["unit_size"]),

@@ -131,7 +131,7 @@ class AsymoConv(_Conv):
                 "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
                 **act_args(node),
             }  # fmt: skip
-            lo.emit("dwconv", args, [x, self._depthwise(lo, w_value, group, prod(win.kernel)), *tail])
+            lo.emit("dwconv", args, [x, depthwise_weights(lo, w_value, group, prod(win.kernel)), *tail])
             return
         if pointwise and group == 1:
             m = batch * prod(dims)
@@ -167,14 +167,14 @@ class AsymoConv(_Conv):
         }  # fmt: skip
         lo.emit("conv", args, [x, pack_weights(lo, w_value, group), *tail])
 
-    @staticmethod
-    def _depthwise(lo: Lowering, w: Value, channels: int, taps: int) -> Tensor:
-        """W as [taps][channels]."""
-        if w.const is not None:
-            return lo.derive("depthwise", [w.const], layout.pack_depthwise)
-        source, target = lo.input(w), lo.temp((taps, channels))
-        copy(lo, source, target, (taps, channels), (1, taps), (channels, 1))
-        return target
+
+def depthwise_weights(lo: Lowering, w: Value, channels: int, taps: int) -> Tensor:
+    """W as [taps][channels]."""
+    if w.const is not None:
+        return lo.derive("depthwise", [w.const], layout.pack_depthwise)
+    source, target = lo.input(w), lo.temp((taps, channels))
+    copy(lo, source, target, (taps, channels), (1, taps), (channels, 1))
+    return target
 
 
 def pack_weights(lo: Lowering, w: Value, groups: int) -> Tensor:

@@ -43,6 +43,7 @@ _TARGETS: dict[str, Callable[[Mapping[str, Any], int], range]] = {
     "gemm": lambda a, n: range(5, 6),
     "conv": lambda a, n: range(5, 6),
     "dwconv": lambda a, n: range(5, 6),
+    "separable": lambda a, n: range(8, 9),
     "winograd": lambda a, n: range(5, 6),
     "gemm_pack": lambda a, n: range(1, 2),
     "pool": lambda a, n: range(1, 3),

@@ -26,6 +26,9 @@ UNITS_PER_CORE = (1, 3, 8, 20, 50)
 L2_BYTES = 256 * 1024
 """Of a core of which nothing is known: the smallest private L2 of the cores we know (A55, A57 per core); the larger ones lose little."""
 
+SOME_TILES = 8
+"""Register tiles of rows that the pointwise parts of a separable unit fill."""
+
 SPILL = 8
 """How many times the tiles that fit in L2, or register tiles, a Winograd unit may take."""
 
@@ -107,6 +110,15 @@ def dwconv_candidates(
         unit_c = min(even(channels, ceil_div(channels, blocks), LANES), channels)
         cuts = ceil_div(units, max(batch * ceil_div(channels, unit_c), 1))
         yield {"unit_rows": even(rows, max(ceil_div(rows, cuts), 1), 1), "unit_c": unit_c}
+
+
+def separable_candidates(batch: int, rows: int, width: int, stride: int, reach: int, row_bytes: int, target: Target) -> Iterator[Args]:
+    """unit_rows of a depthwise convolution with pointwise ones around it: some register tiles of its pixels at least. reach: rows under
+    one of its output. row_bytes: of a row of E, of which half of L2 should hold those of a unit."""
+    fit = max((target.l2_bytes // 2 // row_bytes - reach) // stride + 1, 1) if row_bytes else rows
+    least = ceil_div(SOME_TILES * target.mr, max(width, 1))
+    for units in target.wanted:
+        yield {"unit_rows": even(rows, min(max(ceil_div(rows * batch, units), least, 1), fit, rows), 1)}
 
 
 WINOGRAD_COSTS = {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)}
@@ -197,6 +209,12 @@ def _copy(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
     return finer_candidates("unit_rows", rows, most, COPY_ROWS if most % COPY_ROWS == 0 else 1, target)
 
 
+def _separable(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
+    reach = (a["kernel"][0] - 1) * a["dilation"][0] + 1
+    row_bytes = 4 * a["in"][1] * a["e"] * a["expands"]
+    return separable_candidates(a["batch"], a["out"][0], a["out"][1], a["stride"][0], reach, row_bytes, target)
+
+
 CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
     "gemm": lambda a, t: gemm_candidates(a["m"], a["n"], a["k"], t, prod(a["batch"])),
     "conv": _conv,
@@ -204,6 +222,7 @@ CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
     "dwconv": _dwconv,
     "eltwise": lambda a, t: finer_candidates("unit_size", prod(a["shape"][: a["rank"]]), a["unit_size"], ELTWISE_BLOCK, t),
     "copy": _copy,
+    "separable": _separable,
     "reduce": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
     "softmax": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
     "lrn": lambda a, t: row_candidates(a["rows"], t),

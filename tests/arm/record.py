@@ -30,6 +30,7 @@ from _models import example_model, model, node  # noqa: E402
 
 from asymo import _core, ops  # noqa: E402
 from asymo._core import Pool  # noqa: E402
+from asymo.graph.passes import fuse_separable  # noqa: E402
 from asymo.plan.plan import Args, Plan, Port, Ref, Step  # noqa: E402
 from asymo.runtime.session import InferenceSession, SessionOptions  # noqa: E402
 from asymo.runtime.stage import Arena, Segment  # noqa: E402
@@ -226,6 +227,30 @@ def record_convolutions(recording: Recording) -> None:
     assert tiles == {2, 4}, f"the planner chose the Winograd tiles {tiles} only: record other shapes"
 
 
+def separable(c: int, e: int, n: int, size: tuple[int, int]) -> tuple[bytes, Feeds]:
+    """A model of a depthwise convolution with pointwise ones around it, and its input."""
+    random = np.random.default_rng(9)
+    shapes = {"a": (e, c, 1, 1), "w": (e, 1, 3, 3), "d": (e,), "b": (n, e, 1, 1)}
+    constants = {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    feeds = {"x": random.standard_normal((2, c, *size), np.float32)}
+    nodes = [
+        node("Conv", ["x", "a"], ["s"]),
+        node("Relu", ["s"], ["t"]),
+        node("Conv", ["t", "w", "d"], ["u"], group=e, pads=[1] * 4),
+        node("Sigmoid", ["u"], ["v"]),
+        node("Conv", ["v", "b"], ["y"]),
+    ]
+    return model(nodes, feeds, ["y"], constants).SerializeToString(), feeds
+
+
+def record_separable(recording: Recording) -> None:
+    """Depthwise and pointwise convolutions in one step, however small."""
+    with mock.patch.object(fuse_separable, "LEAST_BYTES", 0), mock.patch.object(fuse_separable, "MOST_FLOPS", np.inf):
+        for c, e, n, size in ((3, 16, 8, (9, 11)), (7, 19, 5, (4, 6)), (16, 40, 24, (17, 13))):
+            recording.add(f"{c} to {e} to {n} channels {size}, separable", *separable(c, e, n, size))
+            assert "separable" in {step.kind for step in recording.cases[-1].plan.steps}
+
+
 def record_model(recording: Recording, name: str) -> None:
     """A model of the benchmark set on random input."""
     random = np.random.default_rng(7)
@@ -247,6 +272,7 @@ def record_all() -> Recording:
     record_instructions(recording)
     record_tiles(recording)
     record_convolutions(recording)
+    record_separable(recording)
     for name in MODELS:
         record_model(recording, name)
     return recording

@@ -24,6 +24,7 @@ from asymo.graph.passes import (
     fuse_gelu,
     fuse_hardswish,
     fuse_layernorm,
+    fuse_separable,
     fuse_silu,
     layout,
     merge_eltwise,
@@ -49,6 +50,7 @@ PLAN: tuple[ModuleType, ...] = (
     fuse_epilogue,
     layout,
     absorb_transposes,
+    fuse_separable,
     merge_eltwise,
     eliminate_dead,
 )

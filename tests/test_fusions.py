@@ -186,6 +186,12 @@ def test_conv_batchnorm_residual_activation(kind: str, name: str, rng: np.random
     assert act(steps[-2]) == name
 
 
+def test_a_single_channel_is_not_depthwise(rng: np.random.Generator) -> None:
+    """A vector over channels would have one lane at work."""
+    steps = check([node("Conv", "x w", "y", strides=[2])], {"x": f(rng, 1, 1, 300)}, {"w": f(rng, 1, 1, 64)}, {"y": (1, 1, 119)})
+    assert kinds(steps) == ["conv"]
+
+
 @pytest.mark.parametrize("shape", [(33, 1, 1), (1,)], ids=str)
 def test_prelu(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     nodes = [node("Conv", "x w", "a"), node("PRelu", "a s", "y")]

@@ -8,7 +8,8 @@ asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...); instead
   front, per spatial axis) and output_shape (spatial).
 
 Which algorithm runs is a function of the shapes only:
-  depthwise         one channel in and out of each group, 1-D or 2-D    dwconv
+  depthwise         one channel in and out of each of several groups,
+                    1-D or 2-D                                       dwconv
   1x1, stride 1     no padding, one group                               gemm
   3x3, stride 1     see `plan.tiles.winograd_tile`                      winograd
   else                                                                  conv (indirect GEMM)
@@ -122,7 +123,7 @@ class AsymoConv(_Conv):
         rank, one = len(dims), (1,) * len(dims)
         pointwise = win.kernel == one and win.stride == one and not any((*win.begin, *win.end))
 
-        if c == 1 and n_all == group and rank < 3:
+        if c == 1 and n_all == group > 1 and rank < 3:
             out, kernel = triple(win.out, 1), triple(win.kernel, 1)
             args: Args = {
                 "batch": batch, "channels": group, "in": triple(win.inp, 1)[1:], "out": out[1:], "kernel": kernel[1:],

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from asymo.errors import ModelError as ModelError
     from asymo.errors import UnsupportedOperatorError as UnsupportedOperatorError
     from asymo.onnx.reader import NodeArg as NodeArg
+    from asymo.plan.frequency import Choice as Choice
+    from asymo.plan.frequency import Deadline as Deadline
+    from asymo.plan.frequency import Power as Power
     from asymo.plan.plan import Plan as Plan
     from asymo.runtime.iobinding import IOBinding as IOBinding
     from asymo.runtime.iobinding import OrtValue as OrtValue
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsymoError": "asymo.errors",
+    "Choice": "asymo.plan.frequency",
+    "Deadline": "asymo.plan.frequency",
     "IOBinding": "asymo.runtime.iobinding",
     "InferenceSession": "asymo.runtime.session",
     "InvalidArgumentError": "asymo.errors",
@@ -38,6 +43,7 @@ _HOMES = {
     "NodeArg": "asymo.onnx.reader",
     "OrtValue": "asymo.runtime.iobinding",
     "Plan": "asymo.plan.plan",
+    "Power": "asymo.plan.frequency",
     "SessionOptions": "asymo.runtime.session",
     "SessionStats": "asymo.runtime.stats",
     "UnsupportedOperatorError": "asymo.errors",

@@ -18,7 +18,6 @@ from asymo.cost.energy import Load, Setting, Survey
 from asymo.cost.power import Draw
 from asymo.cost.speeds import Machine
 from asymo.device import profile
-from asymo.device.frequency import Levers
 from asymo.errors import InvalidArgumentError, UnsupportedError
 from asymo.plan import frequency
 from asymo.plan.frequency import Choice
@@ -79,7 +78,7 @@ def _frequency(args: argparse.Namespace) -> int:
     if args.restore:
         return _restore()
     if args.model is None:
-        print("\n".join(Levers().available().explain()))
+        print("\n".join(clocks.levers().available().explain()))
         return 0
     study = _study(args)
     if args.form == "json":
@@ -97,7 +96,7 @@ def _frequency(args: argparse.Namespace) -> int:
 def _study(args: argparse.Namespace) -> Study:
     policy, shapes = frequency.parse(args.policy), feeds.parse_shapes(args.shape)
     machine = plan_cli.machine(args.device, args.cores, 0)
-    draw = (power.from_profile(profile.load(args.device)) if args.device else clocks.draw()).of(machine)
+    draw = power.from_profile(profile.load(args.device)).of(machine) if args.device else clocks.draw_of(machine)
     plan = plan_for(args.model, machine, shapes)
     model = energy.loads([(s.kind, s.args) for s in plan.steps], machine, plan.run_bytes)
     survey = energy.survey(model, machine, draw)
@@ -142,7 +141,7 @@ def _print(study: Study, form: str) -> None:
 
 
 def _restore() -> int:
-    found = Levers().restore()
+    found = clocks.levers().restore()
     print(f"{found.files} files put back" if found.files or not found.problems else "nothing put back")
     for problem in found.problems:
         print(problem, file=sys.stderr)
@@ -172,15 +171,9 @@ def thinned(front: Sequence[Choice], chosen: Choice) -> list[Choice]:
     return sorted({c.setting: c for c in [*front, chosen] if c.setting in kept}.values(), key=lambda c: c.seconds)
 
 
-def named(machine: Machine, setting: Setting) -> str:
-    """ "4 big 1364 MHz + 2 little 1018 MHz"."""
-    each = zip(setting.cores, machine.types, setting.khz, strict=True)
-    return " + ".join(f"{n} {t.name} {khz // 1000} MHz" if khz else f"{n} {t.name}" for n, t, khz in each if n)
-
-
 def _row(machine: Machine, choice: Choice) -> Row:
     return {
-        "cores and clocks": named(machine, choice.setting),
+        "cores and clocks": clocks.described(choice.setting, machine),
         "ms": round(1e3 * choice.seconds, 3),
         "mJ": round(1e3 * choice.joules, 3),
         "W": round(choice.watts, 3),
@@ -190,7 +183,7 @@ def _row(machine: Machine, choice: Choice) -> Row:
 
 def told(machine: Machine, policy: frequency.Policy, chosen: Choice, references: dict[str, Choice]) -> str:
     """The choice in a sentence a line."""
-    lines = [f"{policy}: {named(machine, chosen.setting)}"]
+    lines = [f"{policy}: {clocks.described(chosen.setting, machine)}"]
     if not chosen.is_met:
         lines.append("no setting keeps that: this one comes nearest")
     for what, other in references.items():

@@ -278,14 +278,14 @@ def _survey(model: Sequence[Load], machine: Machine, draw: Draw, wanted: Sequenc
 def clocked(machine: Machine, draw: Draw, setting: Setting) -> Machine:
     """The machine with only the cores of a setting, at its clocks: what the plan for the setting is made for."""
     types = [
-        replace(_slower(speeds, there.slowdown(khz)), cores=n)
+        replace(slower(speeds, there.slowdown(khz)), cores=n)
         for speeds, there, n, khz in zip(machine.types, draw.types, setting.cores, setting.khz, strict=True)
         if n
     ]
     return replace(machine, types=tuple(types))
 
 
-def _slower(speeds: TypeSpeeds, slowdown: float) -> TypeSpeeds:
+def slower(speeds: TypeSpeeds, slowdown: float) -> TypeSpeeds:
     """The type at a clock so many times slower."""
     classes = {}
     for name, rates in speeds.classes.items():

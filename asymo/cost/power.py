@@ -113,9 +113,9 @@ class Draw:
         return "; ".join(dict.fromkeys(t.basis for t in self.types))
 
     def of(self, machine: Machine) -> Draw:
-        """For a machine with fewer types or cores than this one's."""
+        """For a machine with some of the types, by name, in its order."""
         kept = [i for t in machine.types for i, known in enumerate(self.types) if known.name == t.name]
-        coupled = (tuple(kept.index(i) for i in group if i in kept) for group in self.coupled)
+        coupled = (tuple(new for new, old in enumerate(kept) if old in group) for group in self.coupled)
         return Draw(tuple(self.types[i] for i in kept), tuple(group for group in coupled if group), self.byte_J)
 
     def fixed(self) -> Draw:

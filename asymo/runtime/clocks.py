@@ -1,43 +1,129 @@
-"""A session's clocks: what its cores draw, what its policy wants set, and who may set it."""
+"""A session's policy at work: what its cores draw, which setting it gets, and the clocks that are set for it.
+
+The decision is `asymo.plan.frequency.choose`, the writing `asymo.device.frequency.Levers`; this ties them to a crew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from weakref import finalize
 
 from asymo import knobs
-from asymo.cost import power
+from asymo.cost import energy, power
 from asymo.cost.energy import Setting
 from asymo.cost.power import Draw
 from asymo.cost.speeds import Machine
 from asymo.device import topology
-from asymo.device.frequency import Levers
+from asymo.device.frequency import Held, Levers, Outcome
 from asymo.device.topology import Topology
+from asymo.plan import frequency
+from asymo.plan.frequency import Choice, Policy
+from asymo.plan.plan import Plan
+from asymo.runtime.crew import Crew, confined
+
+log = logging.getLogger("asymo")
 
 
 def levers() -> Levers:
-    """Those of the machine that is planned for: recorded machines bring their own sysfs."""
+    """Those of the machine that is planned for: a recorded one brings its own sysfs."""
     return Levers(f"{str(knobs.ROOT.get()).rstrip('/')}/sys")
 
 
-def draw() -> Draw:
-    """The watts of this machine's cores."""
-    found = topology.read(str(knobs.ROOT.get()))
-    return power.from_topology(found, levers().policies())
+def draw_of(machine: Machine) -> Draw:
+    """The watts of these cores of this machine. Types that a knob slows down draw what those do that they are made of."""
+    known = power.from_topology(topology.read(str(knobs.ROOT.get())), levers().policies())
+    named = [replace(t, name=t.name.partition(" / ")[0]) for t in machine.types]
+    found = known.of(replace(machine, types=tuple(named)))
+    return replace(found, types=tuple(replace(d, name=t.name) for d, t in zip(found.types, machine.types, strict=True)))
 
 
 def targets(setting: Setting, machine: Machine, found: Topology) -> dict[int, int]:
     """Policy id -> kHz of a setting. A policy whose cores are not used is left alone."""
     names = found.type_names
-    wanted = {t.name: khz for t, khz in zip(machine.types, setting.khz, strict=True) if khz}
+    wanted = {t.name.partition(" / ")[0]: khz for t, khz in zip(machine.types, setting.khz, strict=True) if khz}
     return {c.policy: wanted[names[c.cpu]] for c in found.cores if c.policy >= 0 and names[c.cpu] in wanted}
 
 
 def advice(setting: Setting, machine: Machine) -> list[str]:
-    """What would be set, and how, where nobody may."""
-    found = topology.read(str(knobs.ROOT.get()))
-    wanted: Mapping[int, int] = targets(setting, machine, found)
+    """What stands in the way of a setting, and what a user with the right to it would type; nothing where nothing is in the way."""
     there = levers()
     available = there.available()
-    if not wanted or not available.policies:
-        return available.explain()
-    return [*available.explain(), *there.commands(wanted)]
+    wanted: Mapping[int, int] = targets(setting, machine, topology.read(str(knobs.ROOT.get())))
+    if wanted and set(wanted) <= set(available.settable):
+        return []
+    return [*available.explain(), *(there.commands(wanted) if available.policies else [])]
+
+
+class Clocks:
+    """The setting of one session.
+
+    choice: what was chosen, None before the first plan. outcomes: what became of each cpufreq policy's clock; () where nothing was
+    tried. Clocks stay as they were set until `close`, or until the session is no more.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.choice: Choice | None = None
+        self.outcomes: tuple[Outcome, ...] = ()
+        self._held: Held | None = None
+        self._open = ExitStack()
+        self._is_told = False
+        finalize(self, self._open.close)
+
+    def settle(self, plan: Plan, crew: Crew) -> Callable[[Crew], Crew]:
+        """Chooses for a model, sets what may be set, and returns what the choice makes of a crew. plan: of the model on all of the crew."""
+        machine, there = crew.machine, levers()
+        draw = draw_of(machine)
+        model = energy.loads([(s.kind, s.args) for s in plan.steps], machine, plan.run_bytes)
+        best = frequency.choose(energy.survey(model, machine, draw), self.policy)
+        wanted = targets(best.setting, machine, topology.read(str(knobs.ROOT.get())))
+        if wanted and self._set(there, wanted):
+            self.choice = best
+        else:
+            draw = draw.fixed()
+            self.choice = frequency.choose(energy.survey(model, machine, draw), self.policy)
+            self._tell(best.setting, machine)
+        chosen = self.choice.setting
+        log.info("policy %s: %s", self.policy, described(chosen, machine))
+        each = {t.name: (n, khz) for t, n, khz in zip(machine.types, chosen.cores, chosen.khz, strict=True)}
+        return lambda crew: confined(crew, draw, each)
+
+    def close(self) -> None:
+        """Puts the clocks back."""
+        self._open.close()
+        self._held, self.outcomes = None, ()
+
+    def _set(self, there: Levers, wanted: Mapping[int, int]) -> bool:
+        """Whether all of these clocks hold now. Where one is refused all are put back: half a setting is none."""
+        if not set(wanted) <= set(there.available().settable):
+            return False
+        if self._held is None:
+            self._held = self._open.enter_context(there.apply(wanted))
+        else:
+            self._held.change(wanted)
+        self.outcomes = self._held.outcomes
+        if all(o.way for o in self.outcomes if o.policy in wanted):
+            return True
+        refused = self.outcomes
+        self.close()
+        self.outcomes = refused
+        return False
+
+    def _tell(self, setting: Setting, machine: Machine) -> None:
+        """Says once what would have been set, and how."""
+        if not self._is_told:
+            self._is_told = True
+            level = logging.WARNING if levers().policies() else logging.INFO
+            how = "; ".join(advice(setting, machine)) or "the kernel refused: see the session's `clocks`"
+            log.log(level, "policy %s chooses cores alone, it cannot set %s: %s", self.policy, described(setting, machine), how)
+
+
+def described(setting: Setting, machine: Machine) -> str:
+    """ "4 big 1364 MHz + 2 little 1018 MHz"."""
+    each: Sequence[tuple[int, str, int]] = [
+        (n, t.name, khz) for n, t, khz in zip(setting.cores, machine.types, setting.khz, strict=True) if n
+    ]
+    return " + ".join(f"{n} {name} {khz // 1000} MHz" if khz else f"{n} {name}" for n, name, khz in each)

@@ -15,12 +15,15 @@ from weakref import WeakSet
 import numpy as np
 
 from asymo import knobs
-from asymo.device.frequency import recover
+from asymo.device.frequency import Outcome, recover
 from asymo.errors import InvalidArgumentError, InvalidInputError
 from asymo.graph.ir import TensorType
 from asymo.onnx.reader import ModelMeta, NodeArg
+from asymo.plan.frequency import Choice, Policy, parse
 from asymo.plan.plan import Plan
+from asymo.runtime.clocks import Clocks
 from asymo.runtime.compiled import CompiledModel, is_compiled
+from asymo.runtime.crew import everyone
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.model import Model
 from asymo.runtime.profile import Profile
@@ -31,7 +34,6 @@ from asymo.runtime.team import Team, wish
 log = logging.getLogger("asymo")
 log.setLevel(str(knobs.LOG.get()).upper())
 
-POLICIES = ("latency",)
 PROVIDERS = ("AsymoExecutionProvider", "CPUExecutionProvider")
 STAGES = 8
 """Plans kept per session, one for each set of input shapes (least recently used go first)."""
@@ -87,7 +89,10 @@ class InferenceSession:
         sess_options: see `SessionOptions`.
         providers, provider_options: accepted as ONNX Runtime takes them; everything runs on the CPU, and another provider is warned of.
         cores: "all" (default), "big", "little", a list such as "0-3,6", or CPU ids. Sessions on disjoint sets run side by side.
-        policy: "latency".
+        policy: "latency" (default: all cores, clocks as they are), "energy", "balanced" (least energy x time), `Deadline(ms)` or
+            `Power(watts)`: cores and clocks are chosen by a model of time and energy at the first plan (docs/energy.md). Clocks are set
+            where this is allowed, and put back by `close`, at the end of the session and of the process; else cores alone are chosen, and
+            a warning says what would have been set.
 
     Raises:
         ModelError: the model is broken; UnsupportedOperatorError: nobody implements one of its operators.
@@ -104,10 +109,10 @@ class InferenceSession:
         provider_options: Sequence[Any] | None = None,
         *,
         cores: str | Sequence[int] | None = None,
-        policy: str = "latency",
+        policy: Policy = "latency",
     ) -> None:
-        if policy not in POLICIES:
-            raise InvalidArgumentError(f"policy={policy!r}: choose one of {', '.join(POLICIES)}")
+        wanted = parse(policy)
+        self._clocks = Clocks(wanted) if wanted != "latency" else None
         for provider in providers or ():
             name = provider if isinstance(provider, str) else provider[0]
             if name not in PROVIDERS:
@@ -159,6 +164,22 @@ class InferenceSession:
     def placement(self) -> list[int]:
         """The CPU of each worker, -1 where it is not pinned."""
         return self._team.pool.placement()
+
+    @property
+    def choice(self) -> Choice | None:
+        """The cores and clocks that the policy has chosen, and the time and energy that its model predicts; None before the first plan, and
+        for policy "latency"."""
+        return self._clocks.choice if self._clocks is not None else None
+
+    @property
+    def clocks(self) -> tuple[Outcome, ...]:
+        """What became of each clock that the policy wanted set; () where nothing was tried."""
+        return self._clocks.outcomes if self._clocks is not None else ()
+
+    def close(self) -> None:
+        """Puts back the clocks that the policy has set. The session still runs."""
+        if self._clocks is not None:
+            self._clocks.close()
 
     def stats(self) -> SessionStats:
         """What each worker has done: where it is pinned, its core type, times, chunks, steals. Prints as a table. Costs runs nothing."""
@@ -231,6 +252,9 @@ class InferenceSession:
     def _look_around(self) -> None:
         """Plans anew at the next shapes if other workers have taken over: the machine is not what it was."""
         if self._team.changed((segment.plan, segment.learned()) for segment in self._segments()):
+            if self._clocks is not None:
+                self._clocks.choice = None
+                self._team.confine(everyone)
             self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
             self._stages.clear()
 
@@ -300,10 +324,17 @@ class InferenceSession:
         return env
 
     def _plan(self, types: Sequence[TensorType]) -> Stage:
-        ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None
-        stage = Stage.of_plan(ready, self._tools) if ready is not None else Stage(bind(self._model.graph, types), self._tools)
+        stage = self._planned(types)
+        if self._clocks is not None and self._clocks.choice is None and stage.segment.plan.steps:
+            self._team.confine(self._clocks.settle(stage.segment.plan, self._team.crew))
+            self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
+            stage = self._planned(types)
         self._note_host_ops(stage)
         return stage
+
+    def _planned(self, types: Sequence[TensorType]) -> Stage:
+        ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None
+        return Stage.of_plan(ready, self._tools) if ready is not None else Stage(bind(self._model.graph, types), self._tools)
 
     def _new_stage(self, key: tuple[Any, ...], arrays: list[Any]) -> Stage:
         types: list[Any] = []
@@ -382,7 +413,7 @@ def load(
     path_or_bytes: str | bytes | os.PathLike[str],
     *,
     cores: str | Sequence[int] | None = None,
-    policy: str = "latency",
+    policy: Policy = "latency",
     threads: int = 0,
 ) -> InferenceSession:
     """A session on a model: `asymo.load("model.onnx")(x)`. See `InferenceSession`."""

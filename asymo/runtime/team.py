@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 
 from asymo import _core, knobs
@@ -13,7 +13,7 @@ from asymo.device import topology
 from asymo.device.topology import Topology, format_cpu_list
 from asymo.errors import InvalidArgumentError
 from asymo.runtime import kernels, pools
-from asymo.runtime.crew import Crew, Wish, emulate, muster, paced
+from asymo.runtime.crew import Crew, Wish, emulate, everyone, muster, paced
 from asymo.runtime.pace import Learned, Pace, slowness
 from asymo.runtime.stats import SessionStats, WorkerReport
 from asymo.runtime.watch import Watch
@@ -43,6 +43,7 @@ class Team:
         self.due = self._watch.due
         self._is_warned = False
         self.replans = 0
+        self._confine: Callable[[Crew], Crew] = everyone
         self._pace = Pace(monotonic())
         found, crew = self._muster(must_fit=False)
         self._start(crew, None)
@@ -94,6 +95,12 @@ class Team:
         """The CPUs whose workers are no longer pinned there. Worker 0 does not count: it is the caller, and each has a mask of its own."""
         return [cpu for cpu, now in zip(self._placed[1:], self.pool.placement()[1:], strict=True) if cpu != now]
 
+    def confine(self, change: Callable[[Crew], Crew]) -> None:
+        """Lets a policy take cores out of the crew, or their clocks down, from now on."""
+        self._confine = change
+        _, crew = self._muster(must_fit=True)
+        self._start(crew, None)
+
     def forked(self) -> None:
         """This is a child process: it has none of the workers."""
         self._watch.forked()
@@ -133,7 +140,7 @@ class Team:
         crew = muster(found, self._wish, lambda cores: _speeds(cores, may_measure=not must_fit), must_fit=must_fit)
         if factors := _slowdown():
             crew = emulate(crew, factors)
-        return found, paced(crew, self._pace.factors)
+        return found, self._confine(paced(crew, self._pace.factors))
 
     def _start(self, crew: Crew, instead_of: _core.Pool | None) -> None:
         self.pool = pools.pool(crew, self._spin_ns, instead_of)

@@ -1,0 +1,162 @@
+"""A session's policy: the cores and clocks it takes, what it says where it may not, and that everything comes back."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import asymo
+from asymo.cost import energy, power
+from asymo.cost.energy import Setting
+from asymo.device import topology, tree
+from asymo.device.frequency import Levers
+from asymo.runtime import clocks
+from asymo.runtime.crew import Wish, confined, muster
+from tests._machines import recorded
+from tests._models import model, node
+
+CPU = "sys/devices/system/cpu"
+MIN, MAX = "scaling_min_freq", "scaling_max_freq"
+
+
+@pytest.fixture(scope="module")
+def proto() -> bytes:
+    rng = np.random.default_rng(5)
+    weights = {f"w{i}": rng.standard_normal((256, 256)).astype(np.float32) for i in range(3)}
+    nodes = [node("MatMul", ["x" if i == 0 else f"h{i}", f"w{i}"], [f"h{i + 1}"], name=f"m{i}") for i in range(3)]
+    built = model(nodes, {"x": np.zeros((128, 256), np.float32)}, ["h3"], weights)
+    return built.SerializeToString()
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """CPU 0 an A73, CPU 1 an A53, a policy each, with all the files that the kernel lets root write."""
+    made = {f"{CPU}/{name}": "0-1" for name in ("online", "possible", "present")}
+    for cpu, midr, capacity, khz in ((0, 0x410FD092, 1024, (682000, 1364000, 2362000)), (1, 0x410FD034, 400, (509000, 1018000, 1844000))):
+        made |= {f"{CPU}/cpu{cpu}/cpu_capacity": str(capacity), f"{CPU}/cpu{cpu}/regs/identification/midr_el1": f"0x{midr:016x}"}
+        made |= {
+            f"{CPU}/cpufreq/policy{cpu}/{name}": text
+            for name, text in {
+                "related_cpus": str(cpu), "affected_cpus": str(cpu), "cpuinfo_min_freq": str(khz[0]), "cpuinfo_max_freq": str(khz[-1]),
+                "scaling_available_frequencies": " ".join(map(str, khz)), MIN: str(khz[0]), MAX: str(khz[-1]),
+                "scaling_cur_freq": str(khz[-1]), "scaling_governor": "schedutil", "scaling_available_governors": "performance schedutil",
+                "scaling_driver": "intel_pstate", "cpuinfo_transition_latency": "300000",
+            }.items()
+        }  # fmt: skip
+    tree.write(made, tmp_path)
+    monkeypatch.setenv("ASYMO_ROOT", str(tmp_path))
+    monkeypatch.setattr(clocks, "levers", lambda: Levers(tmp_path / "sys", tmp_path / "state.json"))
+    return tmp_path
+
+
+def limits(board: Path) -> dict[int, tuple[str, str]]:
+    folder = board / CPU / "cpufreq"
+    return {
+        i: (folder.joinpath(f"policy{i}", MIN).read_text().strip(), folder.joinpath(f"policy{i}", MAX).read_text().strip()) for i in (0, 1)
+    }
+
+
+def forbid(board: Path) -> None:
+    for path in (board / CPU / "cpufreq").glob("policy*/scaling_m*_freq"):
+        path.unlink()
+
+
+def test_the_chosen_clocks_hold_until_the_session_ends(board: Path, proto: bytes) -> None:
+    before = limits(board)
+    session = asymo.load(proto, policy="energy")
+    choice = session.choice
+    assert choice is not None
+    wanted = {i: khz for i, (n, khz) in enumerate(zip(choice.setting.cores, choice.setting.khz, strict=True)) if n}
+    assert wanted
+    assert limits(board) == {i: (str(wanted[i]),) * 2 if i in wanted else before[i] for i in before}
+    assert {o.policy: o.khz for o in session.clocks} == wanted
+    assert len(session.placement) == sum(choice.setting.cores)
+    session.close()
+    assert limits(board) == before
+    assert session.clocks == ()
+
+
+def test_a_session_that_is_no_more_leaves_nothing_behind(board: Path, proto: bytes) -> None:
+    before = limits(board)
+    session = asymo.load(proto, policy=asymo.Power(0.2))
+    assert limits(board) != before
+    del session
+    gc.collect()
+    assert limits(board) == before
+
+
+@pytest.mark.parametrize("policy", ["latency", "energy", "balanced", asymo.Deadline(1e4), asymo.Power(0.05)])
+def test_no_policy_changes_a_result(board: Path, proto: bytes, policy: object) -> None:
+    x = np.random.default_rng(1).standard_normal((128, 256)).astype(np.float32)
+    weights = [onnx.numpy_helper.to_array(w).astype(np.float64) for w in onnx.load_from_string(proto).graph.initializer]
+    want = x.astype(np.float64)
+    for w in weights:
+        want = want @ w
+    got = asymo.load(proto, policy=policy)(x)
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-4 * np.abs(want).max())
+    np.testing.assert_array_equal(got, asymo.load(proto)(x))
+
+
+def test_without_permission_it_says_once_what_it_would_set(board: Path, proto: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    forbid(board)
+    with caplog.at_level(logging.WARNING, "asymo"):
+        session = asymo.load(proto, policy="energy")
+        session(np.zeros((128, 256), np.float32))
+    (message,) = [r.getMessage() for r in caplog.records if "policy energy" in r.getMessage()]
+    assert "MHz" in message
+    assert "| sudo tee" in message
+    assert session.choice is not None
+    assert all(khz in (0, 2362000, 1844000) for khz in session.choice.setting.khz)
+    assert len(session.placement) == sum(session.choice.setting.cores)
+
+
+def test_two_sessions_want_two_clocks(board: Path, proto: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The second is told who holds them, and chooses cores."""
+    first = asymo.load(proto, policy="energy")
+    held = limits(board)
+    with caplog.at_level(logging.WARNING, "asymo"):
+        second = asymo.load(proto, policy=asymo.Power(0.1))
+    assert limits(board) == held
+    assert second.clocks == ()
+    assert "held by another session" in caplog.text
+    first.close()
+
+
+def test_latency_leaves_everything_as_it_is(board: Path, proto: bytes) -> None:
+    before = limits(board)
+    session = asymo.load(proto)
+    assert limits(board) == before
+    assert session.choice is None
+    assert session.clocks == ()
+    assert len(session.placement) == 2
+
+
+def test_no_such_policy(proto: bytes) -> None:
+    with pytest.raises(asymo.InvalidArgumentError, match="balanced"):
+        asymo.load(proto, policy="fast")
+
+
+# ---- crews
+
+
+def test_a_confined_crew(tmp_path: Path) -> None:
+    from asymo.device import profile
+
+    kirin = profile.load("hikey970")
+    found = topology.read(tree.write(tree.files(kirin), tmp_path), range(8))
+    crew = muster(found, Wish(), lambda _: recorded("hikey970"))
+    draw = power.from_profile(kirin)
+    few = confined(crew, draw, {"big": (1, 1364000), "little": (3, 1018000)})
+    assert [w.type for w in few.workers] == [0, 1, 1, 1]
+    assert set(few.cpus) <= set(crew.cpus)
+    assert len(few.designs) == 4
+    assert few.machine.types == energy.clocked(crew.machine, draw, Setting((1, 3), (1364000, 1018000))).types
+    little = confined(crew, draw, {"little": (9, 1844000)})
+    assert [w.type for w in little.workers] == [0, 0, 0, 0]
+    assert [t.name for t in little.machine.types] == ["little"]
+    assert confined(crew, draw, {"mid": (2, 1)}) is crew

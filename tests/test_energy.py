@@ -228,6 +228,28 @@ def test_waiting_for_memory_never_asks_for_a_higher_clock(name: str) -> None:
         assert least(name, t, waiting) <= least(name, t, computing)
 
 
+@pytest.mark.parametrize("name", profile.names())
+def test_streaming_takes_lower_clocks_or_fewer_cores_than_computing(name: str) -> None:
+    there, draw = device(name)
+    ones, zeros = (1.0,) * len(there.types), (0.0,) * len(there.types)
+    streaming, computing = Load(zeros, ones, 0.3 * there.memory_B, 1.0, 1), Load(ones, zeros, 0.0, 1.0, 1)
+    settings = [frequency.choose(energy.survey((load,), there, draw), "energy").setting for load in (streaming, computing)]
+    at_work = [sum(n * khz for n, khz in zip(s.cores, s.khz, strict=True)) for s in settings]
+    assert at_work[0] <= at_work[1]
+    if name == "hikey970":
+        assert settings == [Setting((0, 4), (0, 509000)), Setting((0, 4), (0, 1018000))]
+
+
+@pytest.mark.parametrize("name", ["hikey970", "rk3588", "gs101", "sm8650", "exynos5422", "rk3399"])
+def test_matrix_times_vector_models_take_less_than_convolutions(name: str) -> None:
+    there, draw = device(name)
+    taken = {}
+    for model in ("mlp", "resnet18"):
+        setting = frequency.choose(energy.survey(loads_of(model, name), there, draw), "balanced").setting
+        taken[model] = sum(n * khz for n, khz in zip(setting.cores, setting.khz, strict=True))
+    assert taken["mlp"] < 0.9 * taken["resnet18"]
+
+
 def test_without_a_static_part_the_lowest_clock_would_be_cheapest() -> None:
     there, draw = device("hikey970")
     bare = Draw(

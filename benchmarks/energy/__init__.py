@@ -1,0 +1,1 @@
+"""Joules of the benchmark set, modelled and simulated."""

@@ -21,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asymo
+from asymo.bench import cli
 from asymo.device import cpufreq, profile, tree
 from asymo.device.cpufreq import LIMITS, MAX, MIN, WAYS, Policy
 from asymo.device.frequency import Clock, Levers
@@ -453,12 +454,38 @@ def test_after_sigkill_restore_puts_it_back(machine: Fake) -> None:
     assert levers(machine.root).restore().files == 0
 
 
-def test_after_sigkill_the_next_session_puts_it_back(fake: Callable[..., Fake], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def here(fake: Callable[..., Fake], monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """A machine of plain files that sessions and commands take for this one."""
     machine = fake("plain")
-    process = child(machine)
     (machine.root / "run").mkdir()
+    (machine.root / "state").mkdir()
     (machine.root / "run" / "asymo").symlink_to(machine.root / "state")
     monkeypatch.setenv("ASYMO_ROOT", str(machine.root))
+    return machine
+
+
+def test_after_sigkill_the_command_puts_it_back(here: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    process = child(here)
+    assert cli.main(["frequency", "--restore"]) == 1
+    assert f"held by process {process.pid}" in capsys.readouterr().err
+    assert here.clocks() == [509000, 1364000]
+    process.kill()
+    process.communicate()
+    assert cli.main(["frequency", "--restore"]) == 0
+    assert "files put back" in capsys.readouterr().out
+    assert here.state() == here.before
+
+
+def test_the_command_lists_what_can_be_set(here: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["frequency"]) == 0
+    text = capsys.readouterr().out
+    assert "policy0 (CPUs 0-3): limits" in text
+    assert "userspace: the kernel has no governor" in text
+
+
+def test_after_sigkill_the_next_session_puts_it_back(here: Fake) -> None:
+    machine, process = here, child(here)
     asymo.load(RELU)
     assert machine.clocks() == [509000, 1364000], "their owner lives"
     process.kill()

@@ -356,7 +356,8 @@ asymo_gemm_row asymo_gemm_row_at(int32_t i);
 
 /* Geometry of the current instruction set's GEMM layout and out-of-order variant. */
 void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr);
-/* Elements of B[k,n] packed: ceil(n / nr) panels of [k][nr], zero-filled on the right. */
+/* Elements of B[k,n] packed: ceil(n / nr) panels of [k][nr], zero-filled on the right.
+ * What is packed (b, w, r below) may lie at any address. */
 int64_t asymo_gemm_packed_size(int64_t k, int64_t n);
 void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, float *packed);
 int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n);

@@ -98,10 +98,11 @@ class Cache:
         self._arrays: dict[tuple[Hashable, tuple[int, ...]], tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
 
     def derive(self, key: Hashable, sources: Sequence[np.ndarray], make: Callable[..., np.ndarray]) -> np.ndarray:
-        """`make(*sources)`, computed once for this key and these very arrays; make gets them aligned. Mapped sources are released."""
+        """`make(*sources)`, computed once for this key and these very arrays. They may be unaligned, or lie in a file:
+        then they are released."""
         full = (key, tuple(id(a) for a in sources))
         if full not in self._arrays:
-            self._arrays[full] = (tuple(sources), make(*(a if a.flags.aligned else a.copy() for a in sources)))
+            self._arrays[full] = (tuple(sources), make(*sources))
             if self._files is not None:
                 for array in sources:
                     self._files.release(array)

@@ -9,6 +9,9 @@
 #define ASYMO_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define ASYMO_MAX(a, b) ((a) > (b) ? (a) : (b))
 
+/* A float at any address, such as a weight inside a mapped file. */
+typedef float asymo_loose_float __attribute__((aligned(1)));
+
 static inline int64_t asymo_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static inline int64_t asymo_round_up(int64_t a, int64_t b) { return asymo_ceil_div(a, b) * b; }
 

@@ -164,16 +164,18 @@ def _take_over(source: Node, node: Node, target: Value) -> None:
 
 def _scale(source: Node, w: np.ndarray, k: np.ndarray) -> np.ndarray:
     """w with each output channel multiplied."""
-    wide = w.astype(np.float64)
     if source.op == "ConvTranspose":  # (C, M / g, ...), input channels grouped
         groups = source.attrs.get("group", 1)
-        split = wide.reshape(groups, w.shape[0] // groups, *w.shape[1:])
-        scaled = split * k.reshape(groups, 1, w.shape[1], *(1,) * (w.ndim - 2))
-    elif source.op == "Gemm":
-        scaled = wide * (k[:, None] if source.attrs.get("transB", 0) else k)
-    else:
-        scaled = wide * k.reshape(-1, *(1,) * (w.ndim - 1))
-    return np.asarray(scaled.reshape(w.shape), np.float32)
+        split = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
+        return _product(split, k.reshape(groups, 1, w.shape[1], *(1,) * (w.ndim - 2))).reshape(w.shape)
+    if source.op == "Gemm":
+        return _product(w, k[:, None] if source.attrs.get("transB", 0) else k)
+    return _product(w, k.reshape(-1, *(1,) * (w.ndim - 1)))
+
+
+def _product(w: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """w k in double, each element rounded once; numpy widens block by block."""
+    return np.multiply(w, k, out=np.empty(w.shape, np.float32), dtype=np.float64, casting="same_kind")
 
 
 def ensures(graph: Graph) -> None:

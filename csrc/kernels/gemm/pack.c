@@ -14,7 +14,7 @@ int64_t asymo_gemm_packed_size(int64_t k, int64_t n) {
 }
 
 /* Rows of the source are contiguous: each row of the panel is a copy. */
-static void copy_rows(int64_t k, int64_t n, int64_t nr, const float *b, int64_t k_stride, float *panel) {
+static void copy_rows(int64_t k, int64_t n, int64_t nr, const asymo_loose_float *b, int64_t k_stride, float *panel) {
     for (int64_t i = 0; i < k; i++, b += k_stride, panel += nr) {
         if (n == nr)
             memcpy(panel, b, (size_t)nr * sizeof *b);
@@ -26,25 +26,26 @@ static void copy_rows(int64_t k, int64_t n, int64_t nr, const float *b, int64_t 
 }
 
 /* Anything else, a transpose (k_stride 1) first of all: blocks of k so that the lines read and the lines written stay in L1. */
-static void copy_columns(int64_t k, int64_t n, int64_t nr, const float *b, int64_t k_stride, int64_t n_stride, float *panel) {
+static void copy_columns(int64_t k, int64_t n, int64_t nr, const asymo_loose_float *b, int64_t k_stride, int64_t n_stride, float *panel) {
     enum { BLOCK = 16 };
     for (int64_t i0 = 0; i0 < k; i0 += BLOCK) {
         const int64_t i1 = ASYMO_MIN(i0 + BLOCK, k);
         for (int64_t j = 0; j < nr; j++) {
-            const float *column = b + j * n_stride;
+            const asymo_loose_float *column = b + j * n_stride;
             for (int64_t i = i0; i < i1; i++) panel[i * nr + j] = j < n ? column[i * k_stride] : 0.0f;
         }
     }
 }
 
-void asymo_gemm_pack_panel(int64_t k, int64_t n, int64_t nr, const float *b, int64_t k_stride, int64_t n_stride, float *panel) {
+void asymo_gemm_pack_panel(int64_t k, int64_t n, int64_t nr, const asymo_loose_float *b, int64_t k_stride, int64_t n_stride, float *panel) {
     if (n_stride == 1)
         copy_rows(k, n, nr, b, k_stride, panel);
     else
         copy_columns(k, n, nr, b, k_stride, n_stride, panel);
 }
 
-void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, float *packed) {
+void asymo_gemm_pack(int64_t k, int64_t n, const float *source, int64_t k_stride, int64_t n_stride, float *packed) {
+    const asymo_loose_float *b = source;
     const int64_t nr = asymo_gemm_row_for(ASYMO_CORE_ANY)->nr;
     for (int64_t j = 0; j < n; j += nr, packed += k * nr)
         asymo_gemm_pack_panel(k, ASYMO_MIN(nr, n - j), nr, b + j * n_stride, k_stride, n_stride, packed);

@@ -10,7 +10,7 @@ int64_t asymo_rnn_state_bytes(int64_t cell, int64_t batch, int64_t hidden) {
 }
 
 /* Gates first .. first + count - 1 of the block at column j, k by k. Returns the end of what was written. */
-static float *pack_gates(int64_t hidden, int64_t j, int64_t first, int64_t count, const float *r, float *packed) {
+static float *pack_gates(int64_t hidden, int64_t j, int64_t first, int64_t count, const asymo_loose_float *r, float *packed) {
     for (int64_t k = 0; k < hidden; k++)
         for (int64_t gate = first; gate < first + count; gate++)
             for (int64_t i = j; i < j + ASYMO_RNN_BLOCK; i++) *packed++ = i < hidden ? r[(gate * hidden + i) * hidden + k] : 0.0f;

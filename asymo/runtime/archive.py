@@ -7,7 +7,7 @@
 It is a valid safetensors file: {"__metadata__": {text: text}, name: {"dtype", "shape", "data_offsets": [begin, end]}}, and the tensors
 (padding included, "~0", "~1", ...) cover the data without holes. The metadata hold three SHA-256: of the header (its own 64 digits taken
 as zeros), of the document, and of the arrays. The first two are compared whenever a file is opened. The third takes a second for every
-2 GB, so it is compared when the caller asks (ADR 10).
+GB, so it is compared when the caller asks (ADR 9).
 """
 
 from __future__ import annotations

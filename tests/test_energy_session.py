@@ -17,6 +17,7 @@ from asymo.device import topology, tree
 from asymo.device.frequency import Levers
 from asymo.runtime import clocks
 from asymo.runtime.crew import Wish, confined, muster
+from asymo.runtime.metered import Cost, Metered
 from tests._machines import recorded
 from tests._models import model, node
 
@@ -160,3 +161,78 @@ def test_a_confined_crew(tmp_path: Path) -> None:
     assert [w.type for w in little.workers] == [0, 0, 0, 0]
     assert [t.name for t in little.machine.types] == ["little"]
     assert confined(crew, draw, {"mid": (2, 1)}) is crew
+
+
+# ---- by measurement
+
+
+def rapl(board: Path) -> Path:
+    folder = board / "sys/class/powercap/intel-rapl:0"
+    folder.mkdir(parents=True)
+    for name, text in {"name": "package-0", "energy_uj": "0", "max_energy_range_uj": "262143328850"}.items():
+        (folder / name).write_text(text + "\n")
+    return folder / "energy_uj"
+
+
+def test_windows_over_runs() -> None:
+    """A window is full after its length; one that runs do not fill tells nothing."""
+    clock, joules = [0.0], [0.0]
+
+    class Window:
+        def __init__(self) -> None:
+            self.began = joules[0]
+
+        @property
+        def joules(self) -> float:
+            return joules[0] - self.began
+
+    def runs(n: int, gap: float) -> list[Cost | None]:
+        found = []
+        for _ in range(n):
+            clock[0] += 0.25 + gap
+            joules[0] += 2.0
+            found.append(counted.ran(0.25))
+        return found
+
+    counted = Metered(lambda _: Window(), 1.0, lambda: clock[0])  # type: ignore[arg-type, return-value]
+    assert runs(8, 0.0) == [None, None, None, Cost(2.0, 0.25)] * 2
+    assert runs(4, 0.25) == [None] * 4
+
+
+def test_a_meter_corrects_the_choice(board: Path, proto: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose lowest clocks are the cheapest, against the model: the session finds them, step by step, and the clocks follow."""
+    monkeypatch.setattr(clocks, "metered", lambda *_: Metered(lambda _: Meter(), 0.03))
+
+    class Meter:
+        @property
+        def joules(self) -> float:
+            assert session.choice is not None
+            return 1e-9 * sum(session.choice.setting.khz)
+
+    session = asymo.load(proto, policy="energy")
+    assert session.choice is not None
+    before = session.choice.setting
+    assert max(before.khz) > 682000
+    x = np.ones((128, 256), np.float32)
+    want = session(x)
+    assert session._clocks is not None
+    assert session._clocks._climber is not None
+    for _ in range(20_000):
+        got = session(x)
+        if session._clocks._climber.is_done:
+            break
+    np.testing.assert_array_equal(got, want)
+    found = session.choice.setting
+    assert found.cores == before.cores
+    assert [k for k in found.khz if k] == [low for low, n in zip((682000, 509000), found.cores, strict=True) if n]
+    assert {o.policy: o.khz for o in session.clocks} == {i: khz for i, khz in enumerate(found.khz) if khz}
+    session.close()
+
+
+def test_a_recorded_meter_is_read(board: Path, proto: bytes) -> None:
+    rapl(board)
+    session = asymo.load(proto, policy="balanced")
+    assert session._clocks is not None
+    assert session._clocks._metered is not None
+    session.close()
+    assert session._clocks._metered is None

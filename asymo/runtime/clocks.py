@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
+from math import inf
 from weakref import finalize
 
 from asymo import knobs
@@ -17,12 +19,15 @@ from asymo.cost.energy import Setting
 from asymo.cost.power import Draw
 from asymo.cost.speeds import Machine
 from asymo.device import topology
+from asymo.device.cpufreq import near
 from asymo.device.frequency import Held, Levers, Outcome
 from asymo.device.topology import Topology
 from asymo.plan import frequency
+from asymo.plan.climb import Climber, neighbours
 from asymo.plan.frequency import Choice, Policy
 from asymo.plan.plan import Plan
 from asymo.runtime.crew import Crew, confined
+from asymo.runtime.metered import Metered, metered
 
 log = logging.getLogger("asymo")
 
@@ -57,6 +62,16 @@ def advice(setting: Setting, machine: Machine) -> list[str]:
     return [*available.explain(), *(there.commands(wanted) if available.policies else [])]
 
 
+MEASURED = ("energy", "balanced")
+"""Policies whose choice a meter can check."""
+
+
+def _confinement(machine: Machine, draw: Draw, setting: Setting) -> Callable[[Crew], Crew]:
+    """What a setting makes of a crew."""
+    each = {t.name: (n, khz) for t, n, khz in zip(machine.types, setting.cores, setting.khz, strict=True)}
+    return lambda crew: confined(crew, draw, each)
+
+
 class Clocks:
     """The setting of one session.
 
@@ -71,30 +86,61 @@ class Clocks:
         self._held: Held | None = None
         self._open = ExitStack()
         self._is_told = False
+        self._climber: Climber | None = None
+        self._metered: Metered | None = None
         finalize(self, self._open.close)
 
     def settle(self, plan: Plan, crew: Crew) -> Callable[[Crew], Crew]:
         """Chooses for a model, sets what may be set, and returns what the choice makes of a crew. plan: of the model on all of the crew."""
+        self.close()
         machine, there = crew.machine, levers()
         draw = draw_of(machine)
         model = energy.loads([(s.kind, s.args) for s in plan.steps], machine, plan.run_bytes)
         best = frequency.choose(energy.survey(model, machine, draw), self.policy)
-        wanted = targets(best.setting, machine, topology.read(str(knobs.ROOT.get())))
+        found = topology.read(str(knobs.ROOT.get()))
+        wanted = targets(best.setting, machine, found)
         if wanted and self._set(there, wanted):
             self.choice = best
+            self._start_climbing(draw, crew)
         else:
             draw = draw.fixed()
             self.choice = frequency.choose(energy.survey(model, machine, draw), self.policy)
             self._tell(best.setting, machine)
-        chosen = self.choice.setting
-        log.info("policy %s: %s", self.policy, described(chosen, machine))
-        each = {t.name: (n, khz) for t, n, khz in zip(machine.types, chosen.cores, chosen.khz, strict=True)}
-        return lambda crew: confined(crew, draw, each)
+        log.info("policy %s: %s", self.policy, described(self.choice.setting, machine))
+        self._predict = partial(energy.at, model, machine, draw)
+        self._confine = partial(_confinement, machine, draw)
+        self._targets = partial(targets, machine=machine, found=found)
+        return self._confine(self.choice.setting)
+
+    def _start_climbing(self, draw: Draw, crew: Crew) -> None:
+        """Lets measured runs check the choice, where its policy asks for energy and there is a meter."""
+        if self.policy in MEASURED and self.choice is not None:
+            self._metered = metered(levers().root, crew.cpus, self._open)
+            self._climber = Climber(self.choice.setting, partial(neighbours, draw)) if self._metered else None
+
+    def ran(self, seconds: float) -> Callable[[Crew], Crew] | None:
+        """A run took so many seconds. What becomes of a crew when measurement asks for another setting, which is set then; else None."""
+        if self._climber is None or self._metered is None or self._held is None or self.choice is None:
+            return None
+        if (cost := self._metered.ran(seconds)) is None:
+            return None
+        wanted = self._targets(self.choice.setting)
+        holds = all(near(o.khz, wanted[o.policy]) for o in self.outcomes if o.policy in wanted)
+        value = cost.joules if self.policy == "energy" else cost.joules * cost.seconds
+        self._climber.measured(value if holds else inf)
+        setting = self._climber.setting
+        if setting == self.choice.setting:
+            return None
+        self.outcomes = self._held.change(self._targets(setting))
+        self.choice = Choice(setting, *self._predict(setting))
+        self._metered.restart()
+        return self._confine(setting)
 
     def close(self) -> None:
         """Puts the clocks back."""
         self._open.close()
         self._held, self.outcomes = None, ()
+        self._climber = self._metered = None
 
     def _set(self, there: Levers, wanted: Mapping[int, int]) -> bool:
         """Whether all of these clocks hold now. Where one is refused all are put back: half a setting is none."""

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
@@ -23,7 +23,7 @@ from asymo.plan.frequency import Choice, Policy, parse
 from asymo.plan.plan import Plan
 from asymo.runtime.clocks import Clocks
 from asymo.runtime.compiled import CompiledModel, is_compiled
-from asymo.runtime.crew import everyone
+from asymo.runtime.crew import Crew, everyone
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.model import Model
 from asymo.runtime.profile import Profile
@@ -212,7 +212,7 @@ class InferenceSession:
         Raises InvalidInputError for a feed that does not fit the model.
         """
         with self._lock:
-            if monotonic() >= self._team.due:
+            if (began := monotonic()) >= self._team.due:
                 self._look_around()
             arrays = self._checked(input_feed)
             stage = self._stage(arrays)
@@ -221,6 +221,9 @@ class InferenceSession:
             else:
                 env = self._walk(stage, arrays, {})
                 results = [env[name] for name in self._output_names]
+            if self._clocks is not None and (change := self._clocks.ran(monotonic() - began)) is not None:
+                self._confine(change)
+                self._stages.clear()
         if output_names is None:
             return results
         if isinstance(output_names, str):
@@ -326,11 +329,15 @@ class InferenceSession:
     def _plan(self, types: Sequence[TensorType]) -> Stage:
         stage = self._planned(types)
         if self._clocks is not None and self._clocks.choice is None and stage.segment.plan.steps:
-            self._team.confine(self._clocks.settle(stage.segment.plan, self._team.crew))
-            self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
+            self._confine(self._clocks.settle(stage.segment.plan, self._team.crew))
             stage = self._planned(types)
         self._note_host_ops(stage)
         return stage
+
+    def _confine(self, change: Callable[[Crew], Crew]) -> None:
+        """Plans for other cores or clocks from now on."""
+        self._team.confine(change)
+        self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
 
     def _planned(self, types: Sequence[TensorType]) -> Stage:
         ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None

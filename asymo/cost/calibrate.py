@@ -287,6 +287,7 @@ def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
     found += [probes.winograd(tile, *shape, nr) for tile, shapes in probes.WINOGRAD.items() for shape in shapes[::few]]
     found += [probes.winograd(*shape, nr, adds=True) for shape in probes.ADDING_WINOGRAD[::few]]
     found += [probes.dwconv(*shape) for shape in probes.DWCONV[::few]]
+    found += [probes.separable(*shape, nr) for shape in probes.SEPARABLE[::few]]
     if quick:
         return found
     ops, typed_ops = _core.eltwise_ops(), _core.typed_ops()

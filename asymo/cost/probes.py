@@ -95,6 +95,11 @@ DWCONV = [
     (19, 512, 3, 1, 1, 5), (14, 240, 7, 1, 0, 4),
 ]  # fmt: skip
 
+SEPARABLE = [
+    # side, c (0: no expansion), e, n, kernel, stride, rows of a unit
+    (112, 16, 96, 24, 3, 2, 4), (112, 0, 32, 16, 3, 1, 8), (56, 24, 144, 24, 3, 1, 4), (112, 16, 64, 24, 3, 2, 8), (56, 24, 144, 40, 5, 2, 4),
+]  # fmt: skip
+
 
 def units_of(m: int, n: int, cut: int, mr: int, nr: int) -> dict[str, int]:
     """cut 0: an eighth of the rows, all columns; 1: four register tiles of rows, half the columns; 2: two of each, rows fastest."""
@@ -155,6 +160,20 @@ def dwconv(side: int, channels: int, kernel: int, stride: int, act: int, unit_ro
         "y_stride": image["y_stride"][1:], "r_stride": image["r_stride"][1:], "unit_rows": unit_rows, "unit_c": channels, **ACTS[act],
     }  # fmt: skip
     return Probe("dwconv", args, (side * side * channels, kernel * kernel * channels, channels, None, None, out * out * channels))
+
+
+def separable(side: int, c: int, e: int, n: int, kernel: int, stride: int, unit_rows: int, nr: int) -> Probe:
+    """[1x1 ->] depthwise -> 1x1, with the activations of a MobileNetV2 block."""
+    out = (side - 1) // stride + 1
+    expands = c > 0
+    args = {
+        "batch": 1, "c": c or e, "e": e, "n": n, "in": (side, side), "out": (out, out), "kernel": (kernel, kernel),
+        "stride": (stride, stride), "dilation": (1, 1), "pad": (kernel // 2, kernel // 2), "expands": int(expands), "projects": 1, "adds": 0,
+        "unit_rows": unit_rows, "act": (int(expands), 1, 0), "p": (0.0, 0.0, 0.0), "q": (6.0, 6.0, 0.0),
+    }  # fmt: skip
+    expansion = (c * round_up(e, nr), e) if expands else (None, None)
+    filters = (kernel * kernel * e, e, e * round_up(n, nr), n)
+    return Probe("separable", args, (side * side * (c or e), *expansion, *filters, None, out * out * n))
 
 
 def _shape(*sizes: int) -> tuple[int, ...]:

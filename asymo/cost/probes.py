@@ -97,7 +97,8 @@ DWCONV = [
 
 SEPARABLE = [
     # side, c (0: no expansion), e, n, kernel, stride, rows of a unit
-    (112, 16, 96, 24, 3, 2, 4), (112, 0, 32, 16, 3, 1, 8), (56, 24, 144, 24, 3, 1, 4), (112, 16, 64, 24, 3, 2, 8), (56, 24, 144, 40, 5, 2, 4),
+    (112, 16, 96, 24, 3, 2, 4), (112, 0, 32, 16, 3, 1, 8), (56, 24, 144, 24, 3, 1, 4), (112, 16, 64, 24, 3, 2, 8),
+    (56, 24, 144, 40, 5, 2, 4),
 ]  # fmt: skip
 
 
@@ -168,8 +169,8 @@ def separable(side: int, c: int, e: int, n: int, kernel: int, stride: int, unit_
     expands = c > 0
     args = {
         "batch": 1, "c": c or e, "e": e, "n": n, "in": (side, side), "out": (out, out), "kernel": (kernel, kernel),
-        "stride": (stride, stride), "dilation": (1, 1), "pad": (kernel // 2, kernel // 2), "expands": int(expands), "projects": 1, "adds": 0,
-        "unit_rows": unit_rows, "act": (int(expands), 1, 0), "p": (0.0, 0.0, 0.0), "q": (6.0, 6.0, 0.0),
+        "stride": (stride, stride), "dilation": (1, 1), "pad": (kernel // 2, kernel // 2), "expands": int(expands), "projects": 1,
+        "adds": 0, "unit_rows": unit_rows, "act": (int(expands), 1, 0), "p": (0.0, 0.0, 0.0), "q": (6.0, 6.0, 0.0),
     }  # fmt: skip
     expansion = (c * round_up(e, nr), e) if expands else (None, None)
     filters = (kernel * kernel * e, e, e * round_up(n, nr), n)

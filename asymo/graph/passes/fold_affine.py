@@ -175,7 +175,9 @@ def _scale(source: Node, w: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 def _product(w: np.ndarray, k: np.ndarray) -> np.ndarray:
     """w k in double, each element rounded once; numpy widens block by block."""
-    return np.multiply(w, k, out=np.empty(w.shape, np.float32), dtype=np.float64, casting="same_kind")
+    result = np.empty(w.shape, np.float32)
+    np.multiply(w, k, out=result, dtype=np.float64, casting="same_kind")
+    return result
 
 
 def ensures(graph: Graph) -> None:

@@ -159,6 +159,27 @@ def test_any_shape_on_every_isa(data: st.DataObject) -> None:
         np.testing.assert_array_equal(bits(result), bits(results[0]))
 
 
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("pixels", "taps", "dilation", "pad"), [(16, 1, 1, 0), (17, 5, 1, 2), (47, 129, 1, 0), (129, 7, 2, 3), (300, 300, 1, 9)]
+)
+def test_one_channel(pixels: int, taps: int, dilation: int, pad: int, stride: int, rng: np.random.Generator) -> None:
+    """Vectors of pixels, on every instruction set and at either guard page, dense and not."""
+    width = (pixels - 1) * stride + (taps - 1) * dilation + 1
+    case = Case(1, (4, width), (2, taps), (1, stride), (1, dilation), (1, pad), (0, pad), 2)
+    t = tensors(case, rng, residual=taps != 7)
+    results = []
+    for name in every_isa():
+        with using_isa(name):
+            results += [run(case, t, pixel=pixel, at=at) for pixel in (None, 3) for at in ("begin", "end")]
+            assert (run(case, t, act=lib.ASYMO_ACT_CLIP, p=-0.5, q=1.5) == np.clip(results[0], -0.5, 1.5)).all()
+            leaky = np.where(results[0] < 0, results[0] * np.float32(0.25), results[0])
+            np.testing.assert_array_equal(run(case, t, act=lib.ASYMO_ACT_LEAKY_RELU, p=0.25), leaky)
+    check(case, t, results[0])
+    for result in results[1:]:
+        np.testing.assert_array_equal(bits(result), bits(results[0]))
+
+
 @pytest.mark.parametrize(("kernel", "stride"), [((3, 3), (1, 1)), ((3, 3), (2, 2)), ((5, 5), (1, 1)), ((4, 2), (1, 2))])
 def test_any_split_gives_the_same_bits(isa: str, kernel: tuple[int, int], stride: tuple[int, int], rng: np.random.Generator) -> None:
     case = Case(50, (13, 17), kernel, stride, batch=2)

@@ -186,10 +186,16 @@ def test_conv_batchnorm_residual_activation(kind: str, name: str, rng: np.random
     assert act(steps[-2]) == name
 
 
-def test_a_single_channel_is_not_depthwise(rng: np.random.Generator) -> None:
-    """A vector over channels would have one lane at work."""
-    steps = check([node("Conv", "x w", "y", strides=[2])], {"x": f(rng, 1, 1, 300)}, {"w": f(rng, 1, 1, 64)}, {"y": (1, 1, 119)})
-    assert kinds(steps) == ["conv"]
+@pytest.mark.parametrize(
+    ("size", "stride", "pad", "kind"), [(300, 2, 0, "dwconv"), (4000, 1, 0, "dwconv"), (300, 2, 3, "conv"), (300, 5, 0, "conv")]
+)
+def test_a_single_channel_is_a_line_or_a_gemm(size: int, stride: int, pad: int, kind: str, rng: np.random.Generator) -> None:
+    """4000: 3937 = 31 * 127 pixels, which are cut into rows."""
+    w, b = {"w": f(rng, 1, 1, 64), "b": f(rng, 1)}, node("Conv", "x w b", "y", strides=[stride], pads=[pad, pad])
+    steps = check([b], {"x": f(rng, 2, 1, size)}, w, {"y": (2, 1, (size + 2 * pad - 64) // stride + 1)})
+    assert kinds(steps) == [kind]
+    out = next(s.args["out"] for s in steps if s.kind == kind)
+    assert out == (31, 127) if size == 4000 else out[-2] == 1
 
 
 @pytest.mark.parametrize("shape", [(33, 1, 1), (1,)], ids=str)

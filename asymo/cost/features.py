@@ -381,6 +381,10 @@ def _dwconv(args: Args, at: Place) -> Counts:
         loads += times * (((p - 1) * ratio + t if shares and t == kw else p * t) + t)
         stall += times * t * max(0, ACCUMULATORS // 2 - p)
         passes += times
+    if channels == 1 and inner >= LANES:  # pixels side by side: see line_block in csrc/kernels/dwconv/dwconv_body.h
+        passes = ceil_div(inner, LANES * widest)
+        taps, loads, stall = ceil_div(inner, LANES) * kw, ceil_div(inner, LANES) * kw + passes * (kw + LANES * widest * ratio), 0
+        taps, loads, passes = taps + sum(border), loads + 2 * sum(border), passes + len(border)
     lanes = batch * rows * vectors * LANES
     apart = 4 * args["x_stride"][1]
     lines = ((widest - 1) * ratio + kw) * args["kernel"][0]

@@ -9,7 +9,7 @@ asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...); instead
 
 Which algorithm runs is a function of the shapes only:
   depthwise         one channel in and out of each of several groups,
-                    1-D or 2-D                                       dwconv
+                    1-D or 2-D; one channel: see `is_line`           dwconv
   1x1, stride 1     no padding, one group                               gemm
   3x3, stride 1     see `plan.tiles.winograd_tile`                      winograd
   else                                                                  conv (indirect GEMM)
@@ -19,9 +19,10 @@ of the kernel, backwards, at stride 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 from math import gcd, prod
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from asymo.plan import layout
 from asymo.plan.lower import Lowering, Tensor
 from asymo.plan.move import copy
 from asymo.plan.plan import Args
-from asymo.plan.tiles import winograd_tile
+from asymo.plan.tiles import LANES, winograd_tile
 
 Ints = tuple[int, ...]
 
@@ -123,17 +124,19 @@ class AsymoConv(_Conv):
         rank, one = len(dims), (1,) * len(dims)
         pointwise = win.kernel == one and win.stride == one and not any((*win.begin, *win.end))
 
-        if c == 1 and n_all == group > 1 and rank < 3:
-            out, kernel = triple(win.out, 1), triple(win.kernel, 1)
+        if c == 1 and n_all == group and rank < 3:
             args: Args = {
-                "batch": batch, "channels": group, "in": triple(win.inp, 1)[1:], "out": out[1:], "kernel": kernel[1:],
+                "batch": batch, "channels": group, "in": triple(win.inp, 1)[1:], "out": triple(win.out, 1)[1:],
+                "kernel": triple(win.kernel, 1)[1:],
                 "stride": triple(win.stride, 1)[1:], "dilation": triple(win.dilation, 1)[1:], "pad": triple(win.begin, 0)[1:],
                 "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
                 "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
                 **act_args(node),
             }  # fmt: skip
-            lo.emit("dwconv", args, [x, depthwise_weights(lo, w_value, group, prod(win.kernel)), *tail])
-            return
+            if group > 1 or is_line(args):
+                args = args if group > 1 else cut_line(args)
+                lo.emit("dwconv", args, [x, depthwise_weights(lo, w_value, group, prod(win.kernel)), *tail])
+                return
         if pointwise and group == 1:
             m = batch * prod(dims)
             args = {
@@ -167,6 +170,28 @@ class AsymoConv(_Conv):
             **act_args(node),
         }  # fmt: skip
         lo.emit("conv", args, [x, pack_weights(lo, w_value, group), *tail])
+
+
+LINE, LINE_PHASES = 96, 4
+"""Least pixels of a row that a line is cut into, most lanes of a pass of the kernel; the strides in taps that it knows. Both of line_block
+(csrc/kernels/dwconv/dwconv_body.h)."""
+
+
+def is_line(args: Mapping[str, Any]) -> bool:
+    """Whether a dwconv step of one channel is several taps along one line without padding, which the kernel takes 16 pixels at a time."""
+    (_, kernel), (_, stride), (_, dilation), (_, width) = args["kernel"], args["stride"], args["dilation"], args["out"]
+    inside = args["pad"] == (0, 0) and (width - 1) * stride + (kernel - 1) * dilation < args["in"][1]
+    one_row = (args["in"][0], args["out"][0], args["kernel"][0]) == (1, 1, 1)
+    return inside and one_row and kernel > 1 and width >= LANES and stride % dilation == 0 and stride // dilation <= LINE_PHASES
+
+
+def cut_line(args: Mapping[str, Any]) -> Args:
+    """The step over one line as one over equal rows of at least LINE pixels, whose windows overlap in the line: a unit is whole rows.
+    As it is where no row divides the line."""
+    (_, kernel), (_, stride), (_, dilation), (_, width) = args["kernel"], args["stride"], args["dilation"], args["out"]
+    row = next((w for w in range(LINE, width) if width % w == 0), width)
+    steps = {name: (row * step * args[name][1], args[name][1]) for name, step in (("x_stride", stride), ("y_stride", 1), ("r_stride", 1))}
+    return {**args, **steps, "in": (width // row, (row - 1) * stride + (kernel - 1) * dilation + 1), "out": (width // row, row)}
 
 
 def depthwise_weights(lo: Lowering, w: Value, channels: int, taps: int) -> Tensor:

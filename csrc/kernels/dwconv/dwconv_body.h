@@ -68,8 +68,72 @@ V16_FN void span_of(const asymo_dwconv_span *s, int64_t taps, int64_t ratio) {
     if (i < s->pixels) pass(s, 1, taps, ratio, i);
 }
 
+/* A single channel: lane l of vector v is pixel i + 16 v + l, n <= 16 `vectors` pixels. The elements under some taps are first dealt to
+ * their phases, so that neighbours in a phase are neighbouring pixels: with ratio 2
+ *
+ *     x            0 1 2 3 4 5 6 7 ...        tap 2 d + q of pixels i, i + 1, ... is phase[q][d], phase[q][d + 1], ...
+ *     phase[0]     0   2   4   6
+ *     phase[1]       1   3   5   7 */
+enum { MOST_RATIO = 4, DEPTH = 128, FEWEST_PIXELS = 16 };
+
+V16_FN void deal(const float *x, int64_t step, int64_t count, int64_t width, float *phase) {
+    for (int64_t j = 0; j < count; j++) phase[j] = x[j * step];
+    for (int64_t j = count; j < width; j++) phase[j] = 0.0f;
+}
+
+V16_FN void line_block(const asymo_dwconv_span *s, int vectors, int64_t ratio, int64_t i, int64_t n) {
+    float phase[MOST_RATIO][WIDEST * 16 + DEPTH], line[WIDEST * 16];
+    v16 acc[WIDEST];
+    _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) acc[v] = v16_set1(s->bias == NULL ? 0.0f : *s->bias);
+    for (int64_t h = 0; h < s->rows; h++) {
+        for (int64_t k = 0; k < s->taps; k += ratio * DEPTH) {
+            const float *x = s->x + h * s->x_row + i * s->x_step + k * s->x_tap, *w = s->w + h * s->w_row + k * s->w_tap;
+            const int64_t taps = ASYMO_MIN(s->taps - k, ratio * DEPTH), depth = asymo_ceil_div(taps, ratio);
+            for (int64_t q = 0; q < ASYMO_MIN(ratio, taps); q++)
+                deal(x + q * s->x_tap, s->x_step, n + asymo_ceil_div(taps - q, ratio) - 1, 16 * vectors + depth - 1, phase[q]);
+            for (int64_t d = 0; d < depth; d++)
+                for (int64_t q = 0; q < ASYMO_MIN(ratio, taps - d * ratio); q++, w += s->w_tap) {
+                    const v16 weight = v16_set1(*w);
+                    _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) {
+                        acc[v] = v16_fma(v16_load(phase[q] + d + 16 * v), weight, acc[v]);
+                    }
+                }
+        }
+    }
+    _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) v16_store(line + 16 * v, acc[v]);
+    if (s->r != NULL)
+        for (int64_t p = 0; p < n; p++) line[p] += s->r[(i + p) * s->r_pixel];
+    if (s->end.apply != NULL) asymo_epilogue_tile(&s->end, line, n, 1, 1, 0);
+    for (int64_t p = 0; p < n; p++) {
+        const float above = s->end.lo > line[p] ? s->end.lo : line[p];
+        s->y[(i + p) * s->y_pixel] = s->end.hi < above ? s->end.hi : above;
+    }
+}
+
+V16_FN void line_of(const asymo_dwconv_span *s, int64_t ratio) {
+    for (int64_t i = 0; i < s->pixels; i += 16 * WIDEST) {
+        const int64_t n = ASYMO_MIN(s->pixels - i, 16 * WIDEST);
+        if (n > 64)
+            line_block(s, WIDEST, ratio, i, n);
+        else if (n > 32)
+            line_block(s, 4, ratio, i, n);
+        else if (n > 16)
+            line_block(s, 2, ratio, i, n);
+        else
+            line_block(s, 1, ratio, i, n);
+    }
+}
+
+/* x_step / x_tap where it is a whole number of phases that line_block can hold, else 0. */
+static int64_t phases_of(const asymo_dwconv_span *s) {
+    const int64_t ratio = s->x_tap == 0 ? 0 : s->x_step / s->x_tap;
+    return ratio >= 1 && ratio <= MOST_RATIO && ratio * s->x_tap == s->x_step ? ratio : 0;
+}
+
 void ASYMO_NAME(asymo_dwconv_pixels)(const asymo_dwconv_span *s) {
-    if (s->taps == 3 && s->x_step == s->x_tap)
+    if (s->channels == 1 && s->pixels >= FEWEST_PIXELS && phases_of(s))
+        line_of(s, phases_of(s));
+    else if (s->taps == 3 && s->x_step == s->x_tap)
         span_of(s, 3, 1);
     else if (s->taps == 3 && s->x_step == 2 * s->x_tap)
         span_of(s, 3, 2);

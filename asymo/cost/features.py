@@ -235,12 +235,17 @@ def _taps(args: Args) -> tuple[int, int]:
     return depth * height * (1 if joined else width), depth * height * width * args["c"]
 
 
+def _lanes(nr: int) -> int:
+    """Columns by which a GEMM's cost grows: half a panel, on AVX-512 a quarter (broadcast_body.h; a half vector costs half)."""
+    return max(min(nr // 2, 8), 1)
+
+
 def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: int, own: int, inputs: int, step: int, adds: bool) -> Counts:
     """`entries` GEMMs of m x n x k in units of unit_m x unit_n. own: how many of them have weights of their own. step: elements from a
     row of the only tap to the next. adds: a residual."""
     if m * n * entries == 0:
         return {}
-    mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
+    mr, nr, lanes = at.mr, at.nr, _lanes(at.nr)
     unit_m = args["unit_m"] if args["unit_m"] > 0 else m
     unit_n = round_up(args["unit_n"] if args["unit_n"] > 0 else n, nr)
     blocks_m, blocks_n = ceil_div(m, unit_m), ceil_div(n, unit_n)
@@ -254,7 +259,8 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     tiles = whole + sum(rests.values())
     wide = WIDE.get(nr, {}).get(m, 0)  # few rows take several panels at a time, those of neighbouring units too
     narrow = panels % wide if wide else panels
-    stall = k * narrow * lanes * (sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr))
+    idle = sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr)
+    stall = k * narrow * (nr // 2) * idle
     alias = step > 0 and step % ALIAS == 0
     limit = STRIP // mr * mr
     if alias:
@@ -302,7 +308,7 @@ def _winograd(args: Args, at: Place) -> Counts:
     tiles = _winograd_tiles(args)
     if tiles * n == 0:
         return {}
-    mr, nr, lanes = at.mr, at.nr, max(at.nr // 2, 1)
+    mr, nr, lanes = at.mr, at.nr, _lanes(at.nr)
     unit = min(args["unit_tiles"], tiles) if args["unit_tiles"] > 0 else tiles
     blocks = ceil_div(tiles, unit)
     n_units = _UNITS["winograd"](args, nr)
@@ -320,7 +326,7 @@ def _winograd(args: Args, at: Place) -> Counts:
     v_bytes, m_bytes = 4 * products * unit * c, 4 * products * unit * min(n, WINOGRAD_BLOCK)
     counts: Counts = {
         "macs": float(products * c * tiles * vectors * lanes),
-        "stall": float(products * c * panels * lanes * stall),
+        "stall": float(products * c * panels * (nr // 2) * stall),
         "tile": float(products * register_tiles * panels),
         "enter": entered * tiles * products * round_up(c, LANES),
         "leave": float(tiles * products * round_up(n, LANES)),

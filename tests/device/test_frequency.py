@@ -354,6 +354,8 @@ CHILD = """
 import os, signal, sys, time
 from asymo.device.frequency import Levers
 levers = Levers(sys.argv[1] + "/sys", __import__("pathlib").Path(sys.argv[1]) / "state" / "frequency.json")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup and shells in the background leave these two ignored
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 {before}
 with levers.apply({{0: 509000, 4: 1364000}}) as held:
     assert all(o.way for o in held.outcomes), held.outcomes

@@ -16,22 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from _scheduler import SOURCES as SCHEDULER  # noqa: E402
+
 CACHE = ROOT / ".cache" / "arm"
 BUILD = runpy.run_path(str(ROOT / "asymo/_build.py"))
 
 CPUS = ("cortex-a53", "cortex-a55", "cortex-a76", "max")
 """CPU models of qemu: in-order ones without and with dot products, an out-of-order one, all features."""
-
-SCHEDULER = (
-    "csrc/sched/pool.c",
-    "csrc/sched/loop.c",
-    "csrc/sched/park_futex.c",
-    "csrc/sched/pin_linux.c",
-    "csrc/exec/program.c",
-    "csrc/api.c",
-    "csrc/common/status.c",
-)
-"""What the scheduler's own programs (tests/sched) are linked with."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ inside() { # a command in the project's folder of the tree
     # shellcheck disable=SC2016  # expanded by the inner shell
     unshare -m bash -c '
         for folder in proc sys dev; do mount --bind /$folder "$1/$folder"; done
-        exec chroot "$1" /bin/sh -c "cd /root/asymo && $2"' - "$tree" "$*"
+        exec chroot "$1" /bin/sh -c "cd /opt/asymo && $2"' - "$tree" "$*"
 }
 
 root() {
@@ -56,9 +56,9 @@ root() {
 }
 
 demo() {
-    rm -rf "$tree/root/asymo"
-    mkdir -p "$tree/root/asymo"
-    git ls-files -z | tar --null -T - -c | tar -x -C "$tree/root/asymo"
+    rm -rf "$tree/opt/asymo"
+    mkdir -p "$tree/opt/asymo"
+    git ls-files -z | tar --null -T - -c | tar -x -C "$tree/opt/asymo"
     inside make demo
 }
 

@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 from _compile import compile_c
+from _scheduler import SOURCES
 
-SOURCES = [
-    "csrc/sched/pool.c",
-    "csrc/sched/loop.c",
-    "csrc/sched/park_futex.c",
-    "csrc/sched/pin_linux.c",
-    "csrc/exec/program.c",
-    "csrc/api.c",
-    "csrc/common/status.c",
-]
 BUILDS = {
     "plain": ["-O2", "-DNDEBUG"],
     "thread": ["-O1", "-fsanitize=thread"],

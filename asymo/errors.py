@@ -57,6 +57,10 @@ class InvalidInputError(AsymoError, ValueError):
     """A tensor passed to `run` has the wrong name, dtype or shape, or is missing."""
 
 
+class TerminatedError(AsymoError, RuntimeError):
+    """A run was not begun because its RunOptions say so."""
+
+
 #: asymo_status -> class; asymo/_core.py raises by it, and a test compares it with the enum of asymo.h.
 BY_STATUS: dict[int, type[AsymoError]] = {
     1: InvalidArgumentError,

@@ -49,7 +49,7 @@ def test_declarations_keep_names_types_and_symbolic_dimensions() -> None:
         7,
     )
     assert meta.description == "what it does"
-    assert meta.custom_metadata == {"author": "somebody"}
+    assert meta.custom_metadata_map == {"author": "somebody"}
     assert meta.opsets == {"": 21}
     assert graph.inputs[0].type == TensorType(np.dtype(np.float32), ("n", 3, None, None))
 

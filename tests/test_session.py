@@ -330,3 +330,92 @@ def test_stats_tell_what_each_worker_did() -> None:
     assert len(str(stats).splitlines()) == len(stats.workers) + 2
     session.reset_stats()
     assert all(w.units == w.busy_ns == 0 for w in session.stats().workers)
+
+
+# ---- the rest of ONNX Runtime's interface
+
+
+def test_options_by_onnx_runtimes_names(caplog: pytest.LogCaptureFixture) -> None:
+    options = asymo.SessionOptions()
+    options.graph_optimization_level = asymo.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = asymo.ExecutionMode.ORT_SEQUENTIAL
+    session = asymo.InferenceSession(RELU, options, providers=asymo.get_available_providers())
+    assert caplog.text == ""
+    assert session.get_session_options() is options
+    assert set(session.get_provider_options()) == set(session.get_providers()) == set(asymo.get_available_providers())
+    assert session.get_overridable_initializers() == []
+    assert asymo.get_device() == "CPU"
+
+
+def test_free_dimensions_are_given_sizes() -> None:
+    options = asymo.SessionOptions()
+    options.add_free_dimension_override_by_name("n", 5)
+    session = asymo.InferenceSession(RELU, options)
+    assert len(session.plans()) == 1, "planned when it was made"
+    assert session.get_inputs()[0].shape == [5, 3]
+    with pytest.raises(InvalidInputError, match="wants"):
+        session.run(None, {"x": np.zeros((4, 3), np.float32)})
+    with pytest.raises(InvalidArgumentError, match="'n'"):
+        options.add_free_dimension_override_by_name("n", -1)
+
+
+@pytest.mark.parametrize("form", ["run", "run_with_iobinding", "run_with_ort_values", "run_async"])
+def test_terminated_runs_do_not_begin(form: str) -> None:
+    session = asymo.InferenceSession(RELU)
+    x = np.float32([[-1, 0, 2]])
+    options = asymo.RunOptions()
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", x)
+    binding.bind_output("y")
+    heard: list[tuple] = []
+    answered = threading.Event()
+
+    def answer(*args: Any) -> None:
+        heard.append(args)
+        answered.set()
+
+    def run() -> Any:
+        if form == "run":
+            return session.run(None, {"x": x}, options)
+        if form == "run_with_iobinding":
+            session.run_with_iobinding(binding, options)
+            return binding.copy_outputs_to_cpu()
+        if form == "run_with_ort_values":
+            return [v.numpy() for v in session.run_with_ort_values(None, {"x": asymo.OrtValue(x)}, options)]
+        answered.clear()
+        session.run_async(["y"], {"x": x}, answer, "mine", options)
+        assert answered.wait(30)
+        results, user_data, error = heard[-1]
+        assert user_data == "mine"
+        if error:
+            raise asymo.TerminatedError(error)
+        return results
+
+    np.testing.assert_array_equal(run()[0], [[0, 0, 2]])
+    options.terminate = True
+    with pytest.raises(asymo.TerminatedError, match="terminate"):
+        run()
+
+
+def test_memory_of_others_is_bound_by_its_address() -> None:
+    session = asymo.InferenceSession(RELU)
+    x, y = np.float32([[-1, 0, 2], [3, -4, 5]]), np.full((2, 3), np.nan, np.float32)
+    binding = session.io_binding()
+    binding.bind_input("x", "cpu", 0, np.float32, x.shape, x.ctypes.data)
+    binding.bind_output("y", "cpu", 0, np.float32, y.shape, y.ctypes.data)
+    session.run_with_iobinding(binding)
+    np.testing.assert_array_equal(y, [[0, 0, 2], [3, 0, 5]])
+    assert binding.get_outputs()[0].data_ptr() == y.ctypes.data
+    with pytest.raises(InvalidArgumentError, match=r"'y'.*shape"):
+        binding.bind_output("y", buffer_ptr=y.ctypes.data)
+
+
+def test_ort_values_tell_what_they_hold() -> None:
+    x = np.float32([[1, 2]])
+    value = asymo.OrtValue.from_dlpack(x)
+    assert (value.data_type(), value.shape(), value.tensor_size_in_bytes()) == ("tensor(float)", [1, 2], 8)
+    assert value.data_ptr() == x.ctypes.data
+    value.update_inplace(np.float32([[3, 4]]))
+    np.testing.assert_array_equal(x, [[3, 4]])
+    with pytest.raises(InvalidArgumentError, match="cannot replace"):
+        value.update_inplace(np.float32([3, 4]))

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,7 +62,17 @@ class ModelMeta:
     version: int = 0
     ir_version: int = 0
     opsets: dict[str, int] = field(default_factory=dict)
-    custom_metadata: dict[str, str] = field(default_factory=dict)
+    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+
+    def with_sizes(self, sizes: Mapping[str, int]) -> ModelMeta:
+        """The same, with sizes in place of the symbolic dimensions of these names."""
+        if not sizes:
+            return self
+        inputs, outputs = (
+            tuple(replace(arg, shape=arg.shape and [sizes.get(d, d) if isinstance(d, str) else d for d in arg.shape]) for arg in args)
+            for args in (self.inputs, self.outputs)
+        )
+        return replace(self, inputs=inputs, outputs=outputs)
 
 
 class Model(NamedTuple):
@@ -401,7 +412,7 @@ class _Reader:
             version=proto.model_version,
             ir_version=proto.ir_version,
             opsets=self._opsets,
-            custom_metadata={e.key: e.value for e in proto.metadata_props},
+            custom_metadata_map={e.key: e.value for e in proto.metadata_props},
         )
 
 

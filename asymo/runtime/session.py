@@ -7,7 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 from weakref import WeakSet
@@ -16,7 +16,7 @@ import numpy as np
 
 from asymo import knobs
 from asymo.device.frequency import Outcome, recover
-from asymo.errors import InvalidArgumentError, InvalidInputError
+from asymo.errors import InvalidArgumentError, InvalidInputError, TerminatedError
 from asymo.graph.ir import TensorType
 from asymo.onnx.reader import ModelMeta, NodeArg
 from asymo.plan.frequency import Choice, Policy, parse
@@ -26,6 +26,7 @@ from asymo.runtime.compiled import CompiledModel, is_compiled
 from asymo.runtime.crew import Crew, everyone
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.model import Model
+from asymo.runtime.options import PROVIDERS, RunOptions, SessionOptions, with_sizes
 from asymo.runtime.profile import Profile
 from asymo.runtime.stage import Env, Segment, Stage, Tools, bind
 from asymo.runtime.stats import SessionStats
@@ -34,38 +35,8 @@ from asymo.runtime.team import Team, wish
 log = logging.getLogger("asymo")
 log.setLevel(str(knobs.LOG.get()).upper())
 
-PROVIDERS = ("AsymoExecutionProvider", "CPUExecutionProvider")
 STAGES = 8
 """Plans kept per session, one for each set of input shapes (least recently used go first)."""
-
-
-@dataclass
-class SessionOptions:
-    """The fields of ONNX Runtime's SessionOptions that mean something here, by the same names.
-
-    intra_op_num_threads: workers, one per core of the core set at most; 0: as many as the cgroup's CPU quota pays. Few take the fastest.
-    enable_profiling, profile_file_prefix: see `end_profiling`.
-    Fields that only steer ONNX Runtime's own machinery (inter_op_num_threads, execution_mode, graph_optimization_level,
-    enable_mem_pattern, enable_cpu_mem_arena, optimized_model_filepath, ...) may be set and have no effect.
-    add_session_config_entry knows "session.intra_op.allow_spinning" ("0": workers sleep at once)."""
-
-    intra_op_num_threads: int = 0
-    inter_op_num_threads: int = 0
-    execution_mode: Any = None
-    graph_optimization_level: Any = None
-    enable_profiling: bool = False
-    profile_file_prefix: str = "asymo_profile"
-    enable_mem_pattern: bool = True
-    enable_cpu_mem_arena: bool = True
-    log_severity_level: int = 2
-    optimized_model_filepath: str = ""
-    _config: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def add_session_config_entry(self, key: str, value: str) -> None:
-        self._config[key] = value
-
-    def get_session_config_entry(self, key: str) -> str:
-        return self._config[key]
 
 
 _sessions: WeakSet[InferenceSession] = WeakSet()
@@ -120,13 +91,14 @@ class InferenceSession:
         recover()
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
-        spin_ns = 0 if self._options._config.get("session.intra_op.allow_spinning") == "0" else None
+        spin_ns = None if self._options.may_spin else 0
         self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
         self._model = CompiledModel(path_or_bytes) if is_compiled(path_or_bytes) else Model(path_or_bytes)
-        self._meta = self._model.meta
+        sizes = self._options.free_dimensions
+        self._meta = self._model.meta.with_sizes(sizes)
         self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files)
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
-        self._wanted_types = self._model.inputs
+        self._wanted_types = tuple((name, with_sizes(type, sizes)) for name, type in self._model.inputs)
         self._input_names = tuple(name for name, _ in self._wanted_types)
         self._input_types = tuple(type for _, type in self._wanted_types)
         self._output_names = tuple(d.name for d in self._meta.outputs)
@@ -152,8 +124,15 @@ class InferenceSession:
     def get_providers(self) -> list[str]:
         return list(PROVIDERS)
 
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return {name: {} for name in PROVIDERS}
+
     def get_session_options(self) -> SessionOptions:
         return self._options
+
+    def get_overridable_initializers(self) -> list[NodeArg]:
+        """None: initialisers are constants here."""
+        return []
 
     @property
     def host_ops(self) -> dict[str, str]:
@@ -201,7 +180,9 @@ class InferenceSession:
 
     # ---- running
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray], run_options: Any = None) -> list[Any]:
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray], run_options: RunOptions | None = None
+    ) -> list[Any]:
         """Runs the model.
 
         Args:
@@ -209,8 +190,10 @@ class InferenceSession:
             input_feed: input name -> array of the declared dtype. C-contiguous arrays are read in place, others are copied.
 
         Returns: one array per output (for sequence outputs a list of arrays).
-        Raises InvalidInputError for a feed that does not fit the model.
+        Raises InvalidInputError for a feed that does not fit the model, TerminatedError where run_options say so.
         """
+        if run_options is not None:
+            self._go(run_options)
         with self._lock:
             if (began := monotonic()) >= self._team.due:
                 self._look_around()
@@ -240,9 +223,11 @@ class InferenceSession:
         results = self.run(None, {**dict(zip(self._input_names, arrays, strict=False)), **named})
         return results[0] if len(results) == 1 else results
 
-    def run_with_iobinding(self, iobinding: IOBinding, run_options: Any = None) -> None:
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: RunOptions | None = None) -> None:
         """Runs on bound arrays; outputs are written into the bound arrays where there are any.
         Inputs that share memory with a bound output are copied first."""
+        if run_options is not None:
+            self._go(run_options)
         with self._lock:
             if monotonic() >= self._team.due:
                 self._look_around()
@@ -261,11 +246,38 @@ class InferenceSession:
             self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
             self._stages.clear()
 
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, np.ndarray],
+        callback: Callable[[list[Any], Any, str], Any],
+        user_data: Any,
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """Runs the model in a thread of its own, which then calls callback(results, user_data, error): the error's text is empty after a
+        run that went well, and results are empty after one that did not."""
+
+        def work() -> None:
+            try:
+                results, error = self.run(output_names, input_feed, run_options), ""
+            except Exception as reason:  # the callback is the only one to tell
+                results, error = [], str(reason)
+            callback(results, user_data, error)
+
+        threading.Thread(target=work, name="asymo run_async").start()
+
+    @staticmethod
+    def _go(run_options: RunOptions) -> None:
+        if run_options.terminate:
+            raise TerminatedError("RunOptions.terminate is set: the run was not begun; set it to False, or make other RunOptions")
+
     def io_binding(self) -> IOBinding:
         return IOBinding(self._output_names)
 
-    def run_with_ort_values(self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue]) -> list[OrtValue]:
-        results = self.run(output_names, {name: value.numpy() for name, value in input_dict_ort_values.items()})
+    def run_with_ort_values(
+        self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue], run_options: RunOptions | None = None
+    ) -> list[OrtValue]:
+        results = self.run(output_names, {name: value.numpy() for name, value in input_dict_ort_values.items()}, run_options)
         return [OrtValue(r) for r in results]
 
     def _checked(self, feed: Mapping[str, Any]) -> list[Any]:

@@ -62,7 +62,7 @@ typedef enum {
     ASYMO_ACT_TANH = 5,
     ASYMO_ACT_SILU = 6,         /* x sigmoid(p x): SiLU has p = 1 */
     ASYMO_ACT_HARD_SIGMOID = 7, /* min(max(p x + q, 0), 1) */
-    ASYMO_ACT_HARD_SWISH = 8,   /* x min(max(x / 6 + 0.5, 0), 1) */
+    ASYMO_ACT_HARD_SWISH = 8,   /* p x min(max(x / 6 + 0.5, 0), 1) + q: HardSwish has p = 1, q = 0 */
     ASYMO_ACT_GELU_ERF = 9,     /* 0.5 x (1 + erf(x / sqrt 2)) */
     ASYMO_ACT_GELU_TANH = 10,   /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
     ASYMO_ACT_ELU = 11,         /* x < 0 ? p (exp(x) - 1) : x */

@@ -255,7 +255,7 @@ ACTS: dict[str, Callable[[Array, float, float], Array]] = {
     "TANH": lambda x, p, q: np.tanh(x),
     "SILU": lambda x, p, q: x / (1 + np.exp(-p * x)),
     "HARD_SIGMOID": lambda x, p, q: np.clip(p * x + q, 0, 1),
-    "HARD_SWISH": lambda x, p, q: x * np.clip(x / 6 + 0.5, 0, 1),
+    "HARD_SWISH": lambda x, p, q: p * x * np.clip(x / 6 + 0.5, 0, 1) + q,
     "GELU_ERF": gelu,
     "GELU_TANH": lambda x, p, q: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "ELU": lambda x, p, q: np.where(x < 0, p * np.expm1(x), x),

@@ -186,6 +186,28 @@ def test_conv_batchnorm_residual_activation(kind: str, name: str, rng: np.random
     assert act(steps[-2]) == name
 
 
+@pytest.mark.parametrize("kind", ["gemm", "conv", "dwconv"])
+def test_numbers_behind_hard_swish(kind: str, rng: np.random.Generator) -> None:
+    shape = CONVS[kind]["w"]
+    m = shape[0]  # type: ignore[index]
+    nodes = [
+        node("Conv", "x w", "m", **CONVS[kind]["attrs"]),  # type: ignore[arg-type]
+        node("HardSwish", "m", "h"),
+        node("Mul", "scale h", "s"),
+        node("Add", "s shift", "t"),
+        node("Mul", "t scale", "y"),
+    ]
+    numbers = {"scale": np.array([-1.3], np.float32), "shift": np.array([0.7], np.float32)}
+    steps = check(nodes, {"x": f(rng, 2, 19, 9, 11)}, {"w": f(rng, *shape), **numbers}, {"y": (2, m, 9, 11)})
+    assert kinds(steps) == [kind]
+
+
+def test_a_channel_behind_hard_swish_stays(rng: np.random.Generator) -> None:
+    nodes = [node("Conv", "x w", "m"), node("HardSwish", "m", "h"), node("Mul", "h scale", "y")]
+    steps = check(nodes, {"x": f(rng, 1, 19, 5, 7)}, {"w": f(rng, 33, 19, 1, 1), "scale": f(rng, 33, 1, 1)}, {"y": (1, 33, 5, 7)})
+    assert kinds(steps) == ["gemm", "eltwise"]
+
+
 @pytest.mark.parametrize(
     ("size", "stride", "pad", "kind"), [(300, 2, 0, "dwconv"), (4000, 1, 0, "dwconv"), (300, 2, 3, "conv"), (300, 5, 0, "conv")]
 )

@@ -51,9 +51,8 @@ class Case:
             "batch": self.batch, "c": self.c, "e": self.e, "n": self.n, "in": self.size, "out": self.out, "kernel": self.kernel,
             "stride": self.stride, "dilation": self.dilation, "pad": self.pad, "expands": int(self.expands),
             "projects": int(self.projects), "adds": int(self.adds), "unit_rows": self.unit_rows, "act": self.act,
-            "p": (0.0, 0.0, 0.5), "q": (6.0, 6.0, 0.0),
+            "p": (0.0, 1.5 if self.act[1] == 8 else 0.0, 0.5), "q": (6.0, 6.0, 0.0),
         }  # fmt: skip
-
 
 CASES = {
     "all three": Case((9, 11), 5, 19, 7),
@@ -90,7 +89,7 @@ def act(y: Array, kind: int, p: float, q: float) -> Array:
         case 6:
             return y / (1 + np.exp(-p * y))
         case 8:
-            return y * np.clip(y / 6 + 0.5, 0, 1)
+            return p * y * np.clip(y / 6 + 0.5, 0, 1) + q
     return y
 
 

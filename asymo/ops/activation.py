@@ -58,7 +58,7 @@ ROWS = {
     "Softplus": Row(lambda c, a, x: c("softplus", x)),
     "Softsign": Row(lambda c, a, x: c("softsign", x)),
     "HardSigmoid": Row(lambda c, a, x: c("hard_sigmoid", x, a.get("alpha", 0.2), a.get("beta", 0.5)), ({}, {"alpha": 0.5, "beta": 0.1})),
-    "HardSwish": Row(lambda c, a, x: c("hard_swish", x)),
+    "HardSwish": Row(lambda c, a, x: c("hard_swish", x, 1.0)),
     "Swish": Row(lambda c, a, x: c("silu", x, a.get("alpha", 1.0)), ({}, {"alpha": 1.7}), 24),
     "Gelu": Row(_gelu, ({}, {"approximate": "tanh"})),
     "Mish": Row(lambda c, a, x: c("mul", x, c("tanh", c("softplus", x)))),

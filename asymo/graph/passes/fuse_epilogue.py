@@ -3,7 +3,8 @@
 Requires: concrete shapes; asymo::Conv, ConvTranspose, MatMul (pass specialise), channels first; patterns already one node (fuse_gelu, ...).
 Does: takes up into the product, in this order and each at most once: Mul by a constant per output channel (into constant weights), Add of a
   constant per output channel (bias), Add of a tensor of the output's shape (residual), an activation with constant parameters; for
-  MatMul also Mul and Div by one number. The product moves to the place of the last node it swallows, where all its inputs exist.
+  MatMul also Mul and Div by one number; behind HardSwish also Mul and Add by numbers (the learnable affine blocks of PP-LCNet). The
+  product moves to the place of the last node it swallows, where all its inputs exist.
 Ensures: no activation is the only user of a product that has none yet.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from asymo.graph.ir import Graph, Node, Value
-from asymo.graph.match import is_op, per_channel, scalar_of
+from asymo.graph.match import is_op, per_channel, scalar_of, split_scalar
 from asymo.ops import given
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE
 from asymo.plan.lower import Cache
@@ -46,7 +47,7 @@ ACTIVATIONS: dict[str, Callable[[Node], Activation | None]] = {
     "Tanh": lambda n: ("tanh", 0.0, 0.0),
     "Swish": lambda n: ("silu", n.attrs.get("alpha", 1.0), 0.0),
     "HardSigmoid": lambda n: ("hard_sigmoid", n.attrs.get("alpha", 0.2), n.attrs.get("beta", 0.5)),
-    "HardSwish": lambda n: ("hard_swish", 0.0, 0.0),
+    "HardSwish": lambda n: ("hard_swish", 1.0, 0.0),
     "Gelu": gelu,
     "Elu": lambda n: ("elu", n.attrs.get("alpha", 1.0), 0.0),
     "Softplus": lambda n: ("softplus", 0.0, 0.0),
@@ -86,9 +87,12 @@ def _candidates(graph: Graph, node: Node, order: dict[Node, int]) -> list[Node]:
 def _absorb(graph: Graph, cache: Cache, product: Node, node: Node) -> bool:
     """Takes `node` into `product` when it can; the product then makes the node's output."""
     value, y = given(product.outputs), given(node.outputs)
-    if node.domain != "" or product.attrs.get("act", "none") != "none" or value.shape != y.shape or y.dtype != np.float32:
+    if node.domain != "" or value.shape != y.shape or y.dtype != np.float32:
         return False
-    if node.op in ACTIVATIONS or node.op == "PRelu":
+    if product.attrs.get("act", "none") != "none":
+        if not _after_activation(product, node):
+            return False
+    elif node.op in ACTIVATIONS or node.op == "PRelu":
         if not _activation(graph, cache, product, node):
             return False
     elif node.op in ("Add", "Mul", "Div", "Sub"):
@@ -198,6 +202,18 @@ def _div(graph: Graph, cache: Cache, product: Node, node: Node, other: Value) ->
     if node.inputs[1] is not other or not number or product.op != "MatMul" or product.input(RESIDUAL) is not None:
         return False
     product.attrs.update(act="linear", p=1.0 / number, q=0.0)
+    return True
+
+
+def _after_activation(product: Node, node: Node) -> bool:
+    """p hard_swish(x) + q takes up Mul and Add by one number."""
+    if product.attrs["act"] != "hard_swish" or not is_op(node, "Mul", "Add"):
+        return False
+    split = split_scalar(node)
+    if split is None:
+        return False
+    number, p, q = split[1], product.attrs["p"], product.attrs["q"]
+    product.attrs.update({"p": p * number, "q": q * number} if node.op == "Mul" else {"q": q + number})
     return True
 
 

@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from asymo import __version__, errors, knobs
 from asymo._asymo import ffi, lib  # type: ignore[import-not-found]
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from typing_extensions import Self
 
-Floats = npt.NDArray[np.float32]
+    Floats = npt.NDArray[np.float32]
 
 
 def _text(pointer: Any) -> str:

@@ -24,7 +24,7 @@ import numpy as np
 from asymo import _core
 from asymo.bench import feeds
 from asymo.bench.report import Row, table
-from asymo.cost import calibrate, features, speeds, steps
+from asymo.cost import calibrate, calibration, features, speeds, steps
 from asymo.cost.model import CoreType, Work, choose
 from asymo.cost.speeds import Machine
 from asymo.device import topology
@@ -80,7 +80,7 @@ def machine_of(threads: int, file: str | None) -> tuple[Machine, list[int]]:
     if file:
         whole: Machine | None = speeds.parse(Path(file).read_text(), file)
     else:
-        whole = calibrate.load(here)
+        whole = calibration.load(here)
     if whole is None:
         print("no calibration is kept: making one", file=sys.stderr)
         whole = calibrate.measure(here)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from asymo import _core
 from asymo.bench import cli
-from asymo.cost import calibrate, features, fit, speeds, steps
+from asymo.cost import calibrate, calibration, features, fit, speeds, steps
 from asymo.device import profile, topology, tree
 from asymo.errors import InvalidArgumentError
 
@@ -27,7 +27,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def made_up(here: topology.Topology) -> speeds.Machine:
     machine = speeds.from_topology(here, _core.isa_name(), _core.gemm_geometry()[:2])
-    return replace(machine, basis="calibration", fingerprint=calibrate.fingerprint(here))
+    return replace(machine, basis="calibration", fingerprint=calibration.fingerprint(here))
 
 
 # ---- the fit
@@ -74,29 +74,29 @@ def test_the_reach_of_a_cache_is_where_streams_slow_down() -> None:
 
 
 def test_no_file_is_no_calibration(kept: Path) -> None:
-    assert calibrate.path() == kept
-    assert calibrate.load(topology.read()) is None
+    assert calibration.path() == kept
+    assert calibration.load(topology.read()) is None
 
 
 def test_a_calibration_comes_back_as_it_was(kept: Path) -> None:
     here = topology.read()
     machine = made_up(here)
-    assert calibrate.save(machine) == kept
+    assert calibration.save(machine) == kept
     assert [p.name for p in kept.parent.iterdir()] == [kept.name]
-    again = calibrate.load(here)
+    again = calibration.load(here)
     assert again is not None
     assert speeds.dump(again) == kept.read_text()
-    assert calibrate.machine(here).basis == "calibration"
+    assert calibration.machine(here).basis == "calibration"
     assert "calibration" in calibrate.describe(again)
 
 
 def test_a_part_of_the_cores_finds_its_types(kept: Path) -> None:
     device = tree.machine(profile.load("rk3588"))
-    calibrate.save(made_up(device))
-    whole = calibrate.load(device)
+    calibration.save(made_up(device))
+    whole = calibration.load(device)
     assert whole is not None
     little = replace(device, cores=device.types[-1][:2], others=tuple(c for c in device.cores if c not in device.types[-1][:2]))
-    part = calibrate.load(little)
+    part = calibration.load(little)
     assert part is not None
     assert [(t.name, t.cores) for t in part.types] == [("all", 2)]
     assert part.types[0].classes == whole.types[-1].classes
@@ -106,9 +106,9 @@ def test_a_part_of_the_cores_finds_its_types(kept: Path) -> None:
 def test_a_calibration_of_something_else_is_refused(kept: Path, key: str) -> None:
     here = topology.read()
     machine = made_up(here)
-    calibrate.save(replace(machine, fingerprint={**machine.fingerprint, key: "other"}))
+    calibration.save(replace(machine, fingerprint={**machine.fingerprint, key: "other"}))
     with pytest.raises(InvalidArgumentError, match=rf"{kept.name} is of another machine .*{key} was 'other'.* run `asymo-bench calibrate`"):
-        calibrate.load(here)
+        calibration.load(here)
 
 
 @pytest.mark.parametrize("garbage", [b"", b"{}", b"[1, 2]", b"\xff\xfe\x00", b'{"format": 1, "types": []}', b"null"])
@@ -116,7 +116,7 @@ def test_garbage_is_refused_with_the_remedy(kept: Path, garbage: bytes) -> None:
     kept.parent.mkdir()
     kept.write_bytes(garbage)
     with pytest.raises(InvalidArgumentError, match="run `asymo-bench calibrate`"):
-        calibrate.load(topology.read())
+        calibration.load(topology.read())
 
 
 def test_what_does_not_fit_is_reported_and_passed_over(
@@ -125,11 +125,11 @@ def test_what_does_not_fit_is_reported_and_passed_over(
     kept.parent.mkdir()
     kept.write_text("{")
     here = topology.read()
-    assert calibrate.machine(here, quick=False).basis == (here.basis or "nothing known: all cores equal")
+    assert calibration.machine(here, quick=False).basis == (here.basis or "nothing known: all cores equal")
     assert "run `asymo-bench calibrate`" in caplog.text
     monkeypatch.setenv("ASYMO_CALIBRATION", str(kept))
     with pytest.raises(InvalidArgumentError):
-        calibrate.machine(here)
+        calibration.machine(here)
 
 
 # ---- measuring
@@ -139,7 +139,7 @@ def test_quick_calibration_end_to_end(kept: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["calibrate", "--quick", "--seconds", "0.2"]) == 0
     assert "quick calibration" in capsys.readouterr().out
     here = topology.read()
-    machine = calibrate.machine(here)
+    machine = calibration.machine(here)
     assert machine.basis == "quick calibration"
     assert [t.cores for t in machine.types] == [len(kind) for kind in here.types]
     for each in machine.types:

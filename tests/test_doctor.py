@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from asymo.bench import cli, doctor_cli
 from asymo.bench.doctor_cli import Finding
-from asymo.cost import calibrate
+from asymo.cost import calibration
 from asymo.cost.speeds import from_topology
 from asymo.device import profile, topology, tree
 from asymo.runtime import kernels
@@ -84,7 +85,7 @@ def test_calibration_missing_present_and_stale(tmp_path: Path) -> None:
     assert (found.state, "asymo-bench calibrate" in found.remedy) == ("note", True)
     machine = topology.read(root)
     kept = from_topology(machine, "portable", (4, 8))
-    calibrate.save(calibrate.replace(kept, basis="calibration", date="2026-11-22", fingerprint=calibrate.fingerprint(machine)))
+    calibration.save(replace(kept, basis="calibration", date="2026-11-22", fingerprint=calibration.fingerprint(machine)))
     (found,) = of(root, "calibration")
     assert found.state == "ok"
     assert "2026-11-22" in found.found
@@ -92,7 +93,7 @@ def test_calibration_missing_present_and_stale(tmp_path: Path) -> None:
     assert found.state == "missing"
     assert "another machine" in found.found
     assert "asymo-bench calibrate" in found.remedy
-    calibrate.path().write_text("{")
+    calibration.path().write_text("{")
     (found,) = of(root, "calibration")
     assert found.state == "missing"
 

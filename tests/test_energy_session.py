@@ -16,7 +16,8 @@ from asymo.cost.energy import Setting
 from asymo.device import topology, tree
 from asymo.device.frequency import Levers
 from asymo.runtime import clocks
-from asymo.runtime.crew import Wish, confined, muster
+from asymo.runtime.clocks import confined
+from asymo.runtime.crew import Wish, muster
 from asymo.runtime.metered import Cost, Metered
 from tests._machines import recorded
 from tests._models import model, node

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asymo.bench.report import Progress
-from asymo.cost import calibrate, speeds
+from asymo.cost import calibrate, calibration, speeds
 from asymo.device import topology
 
 Form = Callable[[argparse.ArgumentParser], None]
@@ -28,15 +28,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], add_forma
 def _calibrate(args: argparse.Namespace) -> int:
     here = topology.read()
     if args.show:
-        kept = calibrate.load(here)
+        kept = calibration.load(here)
         if kept is None:
-            print(f"no calibration at {calibrate.path()}: run `asymo-bench calibrate`", file=sys.stderr)
+            print(f"no calibration at {calibration.path()}: run `asymo-bench calibrate`", file=sys.stderr)
             return 1
         print(speeds.dump(kept) if args.form == "json" else calibrate.describe(kept))
         return 0
     with Progress("calibrating") as progress:
         made = calibrate.measure(here, args.quick, args.seconds, progress)
-    where = calibrate.save(made, args.output)
+    where = calibration.save(made, args.output)
     print(speeds.dump(made) if args.form == "json" else calibrate.describe(made))
     print(f"written to {where}", file=sys.stderr)
     return 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from asymo import _core, knobs
 from asymo.bench.device_cli import REFUSED, placements
-from asymo.cost import calibrate
+from asymo.cost import calibration as kept_calibration
 from asymo.device import power, topology
 from asymo.device.files import Files, format_cpu_list
 from asymo.device.frequency import Levers
@@ -173,7 +173,7 @@ def pins(machine: Topology) -> Iterator[Finding]:
 def calibration(machine: Topology) -> Iterator[Finding]:
     """Whether the speeds of the cores have been measured."""
     try:
-        kept = calibrate.load(machine)
+        kept = kept_calibration.load(machine)
     except InvalidArgumentError as error:
         yield Finding("calibration", "missing", str(error).rpartition(": run ")[0], "run `asymo-bench calibrate` (16 s)")
         return
@@ -181,7 +181,7 @@ def calibration(machine: Topology) -> Iterator[Finding]:
         basis = machine.basis or "nothing"
         yield Finding("calibration", "note", f"none: speeds are guessed from {basis}", "run `asymo-bench calibrate` (16 s, once a machine)")
     else:
-        yield Finding("calibration", "ok", f"{kept.basis} of {kept.date}, {calibrate.path()}")
+        yield Finding("calibration", "ok", f"{kept.basis} of {kept.date}, {kept_calibration.path()}")
 
 
 def clocks(root: Path) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
-"""Measures how fast the kernels are on every core type of this machine, and keeps the result in a text file.
+"""Measures how fast the kernels are on every core type of this machine.
 
-    machine = calibrate.machine(topology)            what the planner asks: the kept calibration, else a quick one, else generic figures
     machine = calibrate.measure(topology)            seconds: one core of each type, then all of it
-    calibrate.save(machine); calibrate.load(topology)
+
+asymo/cost/calibration.py keeps the result, and gives it to the planner.
 
 Every probe (asymo/cost/probes.py) runs three times in a row, each time with its input just written by a step before it, as in a model:
 
@@ -16,27 +16,21 @@ spread is theirs. `fit.rates` turns the times of a kernel class into seconds per
 
 from __future__ import annotations
 
-import logging
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from asymo import __version__, _core, knobs
+from asymo import _core
 from asymo.cost import features, fit, probes, speeds, steps
+from asymo.cost.calibration import fingerprint
 from asymo.cost.probes import Probe
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
 from asymo.device.topology import Core, Topology
-from asymo.errors import InvalidArgumentError
 
-__all__ = ["describe", "fingerprint", "load", "machine", "measure", "path", "save"]
-
-log = logging.getLogger("asymo")
+__all__ = ["describe", "measure"]
 
 SECONDS, QUICK_SECONDS = 16.0, 1.0
 """What a calibration may take, and its quick form."""
@@ -60,91 +54,6 @@ GROUP_BYTES = 12 << 20
 STREAMS_MB = (1, 2, 4, 8, 16, 32, 64)
 
 Progress = Callable[[float], None]
-
-
-# ---- the kept file
-
-
-def path() -> Path:
-    """Where the calibration is kept: the knob ASYMO_CALIBRATION, else asymo/calibration.json in the user's cache folder."""
-    named = knobs.CALIBRATION.get()
-    return Path(named) if named else Path(knobs.XDG_CACHE_HOME.get() or Path.home() / ".cache") / "asymo" / "calibration.json"
-
-
-def fingerprint(topology: Topology) -> dict[str, Any]:
-    """What a calibration holds for: the cores of the machine (design, clocks, how many), the kernels and this version."""
-    kinds: dict[str, int] = {}
-    for core in (*topology.cores, *topology.others):
-        label = f"{core.name or 'unknown'} {f'midr {core.midr:#x} ' if core.midr else ''}{core.min_mhz}-{core.max_mhz} MHz"
-        kinds[label] = kinds.get(label, 0) + 1
-    cores = [f"{n} x {label}" for label, n in sorted(kinds.items())]
-    return {"machine": platform.machine(), "cores": cores, "isa": _core.isa_name(), "asymo": __version__}
-
-
-def save(machine: Machine, to: Path | None = None) -> Path:
-    """Writes the text form, whole or not at all. OSError when the folder cannot be written."""
-    target = to or path()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{time.time_ns()}")
-    part.write_text(speeds.dump(machine))
-    part.replace(target)
-    return target
-
-
-def load(topology: Topology) -> Machine | None:
-    """The kept calibration for the cores of `topology`; None when there is none. InvalidArgumentError when it does not fit."""
-    file = path()
-    try:
-        text = file.read_text()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidArgumentError(f"the calibration {file} cannot be read ({error}): run `asymo-bench calibrate`") from None
-    kept = speeds.parse(text, str(file))
-    here = fingerprint(topology)
-    odd = [f"{key} was {kept.fingerprint.get(key)!r} and is {here[key]!r}" for key in here if kept.fingerprint.get(key) != here[key]]
-    if odd:
-        raise InvalidArgumentError(
-            f"the calibration {file} is of another machine or version ({'; '.join(odd)}): run `asymo-bench calibrate`"
-        )
-    return _fitted(kept, topology, file)
-
-
-def _fitted(kept: Machine, topology: Topology, file: Path) -> Machine:
-    """The types of the topology's used cores, in its order and under its names."""
-    whole = replace(topology, cores=tuple(sorted((*topology.cores, *topology.others), key=lambda c: c.cpu)), others=())
-    names, mine = whole.type_names, topology.type_names
-    measured = {t.name: t for t in kept.types}
-    types = []
-    for kind in topology.types:
-        known = measured.get(names[kind[0].cpu]) or measured.get(mine[kind[0].cpu])
-        if known is None:
-            raise InvalidArgumentError(f"the calibration {file} has no core type {mine[kind[0].cpu]!r}: run `asymo-bench calibrate`")
-        types.append(replace(known, name=mine[kind[0].cpu], cores=len(kind)))
-    return replace(kept, types=tuple(types))
-
-
-def machine(topology: Topology, quick: bool = True) -> Machine:
-    """What is known of these cores: the kept calibration; else, with `quick`, a quick one, which is kept too; else generic figures.
-
-    A kept calibration that does not fit is reported and passed over, unless the knob ASYMO_CALIBRATION names it (InvalidArgumentError)."""
-    try:
-        kept = load(topology)
-    except InvalidArgumentError as error:
-        if knobs.CALIBRATION.get():
-            raise
-        log.warning("%s", error)
-        kept = None
-    if kept is not None:
-        return kept
-    if not quick:
-        return speeds.from_topology(topology, _core.isa_name(), _core.gemm_geometry()[:2])
-    made = measure(topology, quick=True)
-    try:
-        save(made)
-    except OSError as error:
-        log.info("the quick calibration is not kept: %s", error)
-    return made
 
 
 # ---- measuring

@@ -30,9 +30,10 @@ from asymo.device import cpufreq, uclamp
 from asymo.device.cpufreq import FOLDER, GOVERNOR, LIMITS, MAX, MIN, SETSPEED, USERSPACE, WAYS, Policy
 from asymo.device.files import Files, format_cpu_list
 from asymo.device.ledger import Ledger
+from asymo.device.places import state_path
 from asymo.device.undo import Undo
 
-__all__ = ["Access", "Available", "Clock", "Held", "Levers", "Outcome", "Policy", "Restored", "recover", "state_path"]
+__all__ = ["Access", "Available", "Clock", "Held", "Levers", "Outcome", "Policy", "Restored", "recover"]
 
 log = logging.getLogger("asymo")
 
@@ -444,17 +445,6 @@ class Held:
             except OSError as error:
                 return error.strerror or str(error)
         return ""
-
-
-def state_path() -> Path:
-    """Where the ledger is kept: /run/asymo (root's, or made for a group as docs/energy.md says), else the user's cache folder. A recorded
-    machine's (the knob ASYMO_ROOT) is kept with it."""
-    run = Path(str(knobs.ROOT.get())) / "run/asymo"
-    if knobs.ROOT.get() != "/":
-        return run / "frequency.json"
-    if os.access(run, os.W_OK) or (not run.exists() and os.geteuid() == 0 and os.access(run.parent, os.W_OK)):
-        return run / "frequency.json"
-    return Path(knobs.XDG_CACHE_HOME.get() or Path.home() / ".cache") / "asymo" / "frequency.json"
 
 
 def recover() -> None:

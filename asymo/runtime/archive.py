@@ -42,12 +42,6 @@ _DTYPES = {
 
 _SIZES = {name: np.dtype(dtype).itemsize for dtype, name in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
-_OURS = b'{"__metadata__":{"format":"asymo"'
-
-
-def is_archive(head: bytes) -> bool:
-    """Whether a file that begins with these bytes (64 at least, if it has so many) is one of ours, broken or not."""
-    return head[8 : 8 + len(_OURS)] == _OURS
 
 
 def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarray], metadata: Mapping[str, str]) -> int:

@@ -26,7 +26,7 @@ from asymo.plan import frequency
 from asymo.plan.climb import Climber, neighbours
 from asymo.plan.frequency import Choice, Policy
 from asymo.plan.plan import Plan
-from asymo.runtime.crew import Crew, confined
+from asymo.runtime.crew import Crew
 from asymo.runtime.metered import Metered, metered
 
 log = logging.getLogger("asymo")
@@ -64,6 +64,24 @@ def advice(setting: Setting, machine: Machine) -> list[str]:
 
 MEASURED = ("energy", "balanced")
 """Policies whose choice a meter can check."""
+
+
+def confined(crew: Crew, draw: Draw, wanted: Mapping[str, tuple[int, int]]) -> Crew:
+    """The crew with so many cores of each type, at such a clock (name -> cores, kHz), as far as it has them; all of it when it has none."""
+    kept: list[int] = []
+    for t, speeds in enumerate(crew.machine.types):
+        kept += [i for i, w in enumerate(crew.workers) if w.type == t][: wanted.get(speeds.name, (0, 0))[0]]
+    if not kept:
+        return crew
+    there = {t.name: t for t in draw.types}
+    order = sorted({crew.workers[i].type for i in kept})
+    types = []
+    for t in order:
+        speeds = crew.machine.types[t]
+        at = energy.slower(speeds, there[speeds.name].slowdown(wanted[speeds.name][1]))
+        types.append(replace(at, cores=sum(crew.workers[i].type == t for i in kept)))
+    workers = tuple(crew.workers[i]._replace(type=order.index(crew.workers[i].type)) for i in kept)
+    return replace(crew, workers=workers, machine=replace(crew.machine, types=tuple(types)), designs=tuple(crew.designs[i] for i in kept))
 
 
 def _confinement(machine: Machine, draw: Draw, setting: Setting) -> Callable[[Crew], Crew]:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -234,16 +233,6 @@ def _walk(nodes: Sequence[Node]) -> Iterator[Node]:
 
 
 # ---- reading
-
-
-def is_compiled(source: str | bytes | os.PathLike[str]) -> bool:
-    """Whether a model is an `.asymo` file, sound or not: by its name or its first bytes."""
-    if isinstance(source, bytes):
-        return archive.is_archive(source[:64])
-    if Path(source).suffix == ".asymo":
-        return True
-    with open(source, "rb") as file:
-        return archive.is_archive(file.read(64))
 
 
 class CompiledModel(Model):

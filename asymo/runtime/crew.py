@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asymo._core import Worker
-from asymo.cost import energy
-from asymo.cost.power import Draw
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
 from asymo.device.topology import Core, Topology, parse_cpu_list
 from asymo.errors import InvalidArgumentError
@@ -107,24 +105,6 @@ def paced(crew: Crew, factors: Mapping[str, float]) -> Crew:
 def everyone(crew: Crew) -> Crew:
     """The crew as it is."""
     return crew
-
-
-def confined(crew: Crew, draw: Draw, wanted: Mapping[str, tuple[int, int]]) -> Crew:
-    """The crew with so many cores of each type, at such a clock (name -> cores, kHz), as far as it has them; all of it when it has none."""
-    kept: list[int] = []
-    for t, speeds in enumerate(crew.machine.types):
-        kept += [i for i, w in enumerate(crew.workers) if w.type == t][: wanted.get(speeds.name, (0, 0))[0]]
-    if not kept:
-        return crew
-    there = {t.name: t for t in draw.types}
-    order = sorted({crew.workers[i].type for i in kept})
-    types = []
-    for t in order:
-        speeds = crew.machine.types[t]
-        at = energy.slower(speeds, there[speeds.name].slowdown(wanted[speeds.name][1]))
-        types.append(replace(at, cores=sum(crew.workers[i].type == t for i in kept)))
-    workers = tuple(crew.workers[i]._replace(type=order.index(crew.workers[i].type)) for i in kept)
-    return replace(crew, workers=workers, machine=replace(crew.machine, types=tuple(types)), designs=tuple(crew.designs[i] for i in kept))
 
 
 def slower(type: TypeSpeeds, factor: float) -> TypeSpeeds:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from asymo.plan.plan import Plan
 
@@ -25,7 +24,7 @@ NEWS = 2.0
 KEPT = 1.25
 """After a change smaller factors are dropped."""
 
-Learned = Iterable[tuple[Plan, npt.NDArray[np.float32]]]
+Learned = Iterable[tuple[Plan, np.ndarray]]
 """Plans, and what a unit of each step has cost each worker: [steps][workers], 0 where nobody knows."""
 
 

@@ -9,28 +9,27 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
 
 from asymo import knobs
-from asymo.device.frequency import Outcome, recover
 from asymo.errors import InvalidArgumentError, InvalidInputError, TerminatedError
 from asymo.graph.ir import TensorType
 from asymo.onnx.reader import ModelMeta, NodeArg
-from asymo.plan.frequency import Choice, Policy, parse
 from asymo.plan.plan import Plan
-from asymo.runtime.clocks import Clocks
-from asymo.runtime.compiled import CompiledModel, is_compiled
+from asymo.runtime import late
 from asymo.runtime.crew import Crew, everyone
 from asymo.runtime.iobinding import IOBinding, OrtValue
-from asymo.runtime.model import Model
 from asymo.runtime.options import PROVIDERS, RunOptions, SessionOptions, with_sizes
-from asymo.runtime.profile import Profile
 from asymo.runtime.stage import Env, Segment, Stage, Tools, bind
-from asymo.runtime.stats import SessionStats
 from asymo.runtime.team import Team, wish
+
+if TYPE_CHECKING:
+    from asymo.device.frequency import Outcome
+    from asymo.plan.frequency import Choice, Policy
+    from asymo.runtime.stats import SessionStats
 
 log = logging.getLogger("asymo")
 log.setLevel(str(knobs.LOG.get()).upper())
@@ -82,18 +81,17 @@ class InferenceSession:
         cores: str | Sequence[int] | None = None,
         policy: Policy = "latency",
     ) -> None:
-        wanted = parse(policy)
-        self._clocks = Clocks(wanted) if wanted != "latency" else None
+        self._clocks = late.clocks(policy)
         for provider in providers or ():
             name = provider if isinstance(provider, str) else provider[0]
             if name not in PROVIDERS:
                 log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
-        recover()
+        late.recover_clocks()
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
         spin_ns = None if self._options.may_spin else 0
         self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
-        self._model = CompiledModel(path_or_bytes) if is_compiled(path_or_bytes) else Model(path_or_bytes)
+        self._model = late.open_model(path_or_bytes)
         sizes = self._options.free_dimensions
         self._meta = self._model.meta.with_sizes(sizes)
         self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files)
@@ -104,7 +102,7 @@ class InferenceSession:
         self._output_names = tuple(d.name for d in self._meta.outputs)
         self._passed_through = tuple(n for n in self._output_names if n in self._input_names)
         self._host_ops: dict[str, str] = {}
-        self.profile = Profile() if self._options.enable_profiling else None
+        self.profile = late.profile() if self._options.enable_profiling else None
         types = [t for t in self._input_types if t is not None and t.is_concrete]
         if len(types) == len(self._input_types):
             self._stages[tuple(t.dims for t in types)] = self._plan(types)

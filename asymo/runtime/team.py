@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from asymo import _core, knobs
-from asymo.cost import calibrate
+from asymo.cost import calibration
 from asymo.cost.speeds import Machine, from_topology
 from asymo.device import topology
 from asymo.device.topology import Topology, format_cpu_list
@@ -15,8 +16,10 @@ from asymo.errors import InvalidArgumentError
 from asymo.runtime import kernels, pools
 from asymo.runtime.crew import Crew, Wish, emulate, everyone, muster, paced
 from asymo.runtime.pace import Learned, Pace, slowness
-from asymo.runtime.stats import SessionStats, WorkerReport
 from asymo.runtime.watch import Watch
+
+if TYPE_CHECKING:
+    from asymo.runtime.stats import SessionStats
 
 log = logging.getLogger("asymo")
 
@@ -108,6 +111,8 @@ class Team:
 
     def stats(self) -> SessionStats:
         """What each worker has done."""
+        from asymo.runtime.stats import SessionStats, WorkerReport
+
         counted = self.pool.stats()
         units = sum(c.units for c in counted) or 1
         reports = [
@@ -167,7 +172,7 @@ def _speeds(machine: Topology, may_measure: bool) -> Machine:
     """The kept calibration. Without one: equal cores need none, unequal ones are measured for a second, but not in the middle of a user's
     run; recorded machines cannot be measured."""
     if knobs.ROOT.get() == "/":
-        return calibrate.machine(machine, quick=may_measure and len(machine.types) > 1)
+        return calibration.machine(machine, quick=may_measure and len(machine.types) > 1)
     mr, nr, _ = _core.gemm_geometry()
     return from_topology(machine, _core.isa_name(), (mr, nr))
 

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from asymo.device import topology
-from asymo.device.frequency import Levers, state_path
+from asymo.device.frequency import Levers
+from asymo.device.places import state_path
 
 TARGETS = {0: 1_000_000, 4: 1_800_000}
 DOES_NOTHING = Path("/sys/module/blcpufreq/parameters/fail").read_text().strip() == "1"

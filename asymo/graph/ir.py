@@ -19,6 +19,8 @@ _fresh = count(1)
 Dim = int | str | None
 """A dimension: known, symbolic (its name), or unknown."""
 
+_KNOWN = {int}
+
 
 @dataclass(frozen=True, slots=True)
 class TensorType:
@@ -29,15 +31,13 @@ class TensorType:
 
     @property
     def is_concrete(self) -> bool:
-        return self.shape is not None and all(isinstance(d, int) for d in self.shape)
+        return self.shape is not None and _KNOWN.issuperset(map(type, self.shape))
 
     @property
     def dims(self) -> tuple[int, ...]:
         """The shape of a concrete type."""
-        assert self.shape is not None
-        dims = tuple(d for d in self.shape if isinstance(d, int))
-        assert len(dims) == len(self.shape), f"{self} is not concrete"
-        return dims
+        assert self.is_concrete, f"{self} is not concrete"
+        return self.shape  # type: ignore[return-value]
 
     @property
     def rank(self) -> int:
@@ -75,7 +75,7 @@ class Value:
     @property
     def shape(self) -> tuple[int, ...]:
         """The concrete shape; planning passes see nothing else."""
-        assert self.type is not None and self.type.is_concrete, f"{self.name!r} has no concrete shape"
+        assert self.type is not None, f"{self.name!r} has no type"
         return self.type.dims
 
     @property

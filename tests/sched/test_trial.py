@@ -58,6 +58,13 @@ def test_a_crew_that_cannot_win_is_never_tried(lib: Any) -> None:
     assert set(drive(lib, 1000, lambda i, crew: 100.0, [0.0, inf, 126.0])) == {PLANNED}
 
 
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_a_crew_is_worth_what_it_takes_on_the_whole(lib: Any, block: int) -> None:
+    """A second core that comes and goes: half of the runs are much quicker with it, and the mean is slower."""
+    crews = drive(lib, 3000, lambda i, crew: 100.0 if crew == ALONE else (60.0, 150.0)[i // block % 2], [0.0, inf, 90.0])
+    assert crews.count(ALONE) > 2000
+
+
 def test_a_change_is_noticed_soon(lib: Any) -> None:
     """At run 200 the second core becomes useless, at run 600 it is back."""
     crews = drive(lib, 1000, lambda i, crew: 100.0 if crew == ALONE else 160.0 if 200 <= i < 600 else 60.0, [0.0, inf, 80.0])

@@ -270,6 +270,24 @@ def test_host_only_operators_fold_through_the_host(rng: np.random.Generator) -> 
     assert ops_of(graph) == ["Add"]
 
 
+def test_constants_fold_in_branches_but_not_what_cannot_be_computed(rng: np.random.Generator) -> None:
+    def branch(name: str, nodes: list[Any]) -> Any:
+        return helper.make_graph(nodes, name, [], [helper.make_tensor_value_info(name, F, None)])
+
+    joined = [node("Concat", ["w", "w"], ["c"], axis=0), node("Slice", ["c", "one", "four"], ["s"])]
+    good = branch("o", [*joined, node("Add", ["x", "s"], ["o"])])
+    bad = branch("p", [node("Reshape", ["w", "four"], ["p"])])
+    proto = model(
+        [node("If", ["q"], then_branch=good, else_branch=bad)],
+        [("x", F, [3]), ("q", TensorProto.BOOL, [])],
+        constants={"w": floats(rng, 3), "one": np.array([1]), "four": np.array([4])},
+    )
+    graph = check(proto, {"x": floats(rng, 3), "q": np.array(True)})
+    branches = graph.nodes[0].attrs
+    assert ops_of(branches["then_branch"]) == ["Add"]
+    assert ops_of(branches["else_branch"]) == ["Reshape"]
+
+
 def test_an_output_may_be_a_constant() -> None:
     graph = check(model([node("Neg", ["w"])], constants={"w": np.ones(3, np.float32)}), {"x": np.ones((1, 3), np.float32)})
     assert not graph.nodes

@@ -1,18 +1,20 @@
 """Computes what depends on constants only.
 
 Requires: nothing. Does: replaces nodes whose inputs are all constant by their results, unless the result is large, random or made by a
-subgraph. Whatever a model says, it cannot make this pass allocate much: results above LIMIT are left to the run, but for ConstantOfShape,
-whose elements share one place in memory. Ensures: no deterministic ConstantOfShape of a constant shape within LIMIT is left.
+subgraph; in branches and loop bodies too, where what cannot be computed stays, because they may never be run. Whatever a model says, it
+cannot make this pass allocate much: results above LIMIT are left to the run, but for ConstantOfShape, whose elements share one place in
+memory. Ensures: no deterministic ConstantOfShape of a constant shape within LIMIT is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
 
 from asymo import ops
+from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.plan.lower import Cache
 
@@ -31,13 +33,29 @@ _GROWING = {"ConstantOfShape", "Expand", "Tile", "Range", "Pad", "Resize", "Upsa
 
 
 def run(graph: Graph, cache: Cache) -> bool:
+    return _fold_all(graph, cache, _fold)
+
+
+def _fold_all(graph: Graph, cache: Cache, fold: Callable[[Node, Cache], bool]) -> bool:
     kept: list[Node] = []
+    changed = False
     for node in graph.nodes:
-        if not _fold(node, cache):
-            kept.append(node)
-    changed = len(kept) != len(graph.nodes)
+        if fold(node, cache):
+            changed = True
+            continue
+        kept.append(node)
+        for inner in node.attrs.values():
+            if isinstance(inner, Graph):
+                changed |= _fold_all(inner, cache, _fold_inside)
     graph.nodes = kept
     return changed
+
+
+def _fold_inside(node: Node, cache: Cache) -> bool:
+    try:
+        return _fold(node, cache)
+    except ModelError:
+        return False
 
 
 def _fold(node: Node, cache: Cache) -> bool:

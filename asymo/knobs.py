@@ -9,23 +9,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from asymo.errors import InvalidArgumentError
 
 T = TypeVar("T", str, int)
+Kind = type[T]
 
 
-@dataclass(frozen=True)
 class Knob(Generic[T]):
     """An environment variable: its name, the type of its value, the value when unset or empty, and what it does."""
 
-    name: str
-    type: type[T]
-    default: T | None
-    doc: str
-    choices: tuple[str, ...] = ()
+    def __init__(self, name: str, type: Kind[T], default: T | None, doc: str, choices: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.type: Kind[T] = type
+        self.default: T | None = default
+        self.doc = doc
+        self.choices = choices
 
     def get(self) -> T | None:
         """The value now. InvalidArgumentError names the variable when the text does not fit the type or the choices."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def made_up(here: topology.Topology) -> speeds.Machine:
     machine = speeds.from_topology(here, _core.isa_name(), _core.gemm_geometry()[:2])
-    return replace(machine, basis="calibration", fingerprint=calibration.fingerprint(here))
+    return machine._replace(basis="calibration", fingerprint=calibration.fingerprint(here))
 
 
 # ---- the fit
@@ -95,7 +94,7 @@ def test_a_part_of_the_cores_finds_its_types(kept: Path) -> None:
     calibration.save(made_up(device))
     whole = calibration.load(device)
     assert whole is not None
-    little = replace(device, cores=device.types[-1][:2], others=tuple(c for c in device.cores if c not in device.types[-1][:2]))
+    little = device._replace(cores=device.types[-1][:2], others=tuple(c for c in device.cores if c not in device.types[-1][:2]))
     part = calibration.load(little)
     assert part is not None
     assert [(t.name, t.cores) for t in part.types] == [("all", 2)]
@@ -106,7 +105,7 @@ def test_a_part_of_the_cores_finds_its_types(kept: Path) -> None:
 def test_a_calibration_of_something_else_is_refused(kept: Path, key: str) -> None:
     here = topology.read()
     machine = made_up(here)
-    calibration.save(replace(machine, fingerprint={**machine.fingerprint, key: "other"}))
+    calibration.save(machine._replace(fingerprint={**machine.fingerprint, key: "other"}))
     with pytest.raises(InvalidArgumentError, match=rf"{kept.name} is of another machine .*{key} was 'other'.* run `asymo-bench calibrate`"):
         calibration.load(here)
 

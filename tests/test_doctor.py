@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_calibration_missing_present_and_stale(tmp_path: Path) -> None:
     assert (found.state, "asymo-bench calibrate" in found.remedy) == ("note", True)
     machine = topology.read(root)
     kept = from_topology(machine, "portable", (4, 8))
-    calibration.save(replace(kept, basis="calibration", date="2026-11-22", fingerprint=calibration.fingerprint(machine)))
+    calibration.save(kept._replace(basis="calibration", date="2026-11-22", fingerprint=calibration.fingerprint(machine)))
     (found,) = of(root, "calibration")
     assert found.state == "ok"
     assert "2026-11-22" in found.found

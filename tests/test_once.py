@@ -12,7 +12,6 @@ import platform
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,22 +105,22 @@ def with_activation(plan: Plan, act: str) -> Plan:
     new = 1 + len(plan.constants)
 
     def moved(ref: Ref) -> Ref:
-        return replace(ref, slot=ref.slot + 1) if ref.slot >= new else ref
+        return ref._replace(slot=ref.slot + 1) if ref.slot >= new else ref
 
     def changed(step: Step) -> Step:
         operands = tuple(moved(ref) for ref in step.operands)
         if "act" not in step.args:
-            return replace(step, operands=operands)
+            return step._replace(operands=operands)
         if step.kind == "separable":
             if act == "PRELU":
-                return replace(step, operands=operands)
+                return step._replace(operands=operands)
             several = {"act": (getattr(_core.lib, f"ASYMO_ACT_{act}"),) * 3, "p": (0.25,) * 3, "q": (0.75,) * 3}
-            return replace(step, args={**step.args, **several}, operands=operands)
+            return step._replace(args={**step.args, **several}, operands=operands)
         args = {**step.args, "act": getattr(_core.lib, f"ASYMO_ACT_{act}"), "p": 0.25, "q": 0.75}
-        return replace(step, args=args, operands=(*operands[:4], Ref(new), *operands[5:]))
+        return step._replace(args=args, operands=(*operands[:4], Ref(new), *operands[5:]))
 
     slope = np.linspace(-0.5, 0.5, 64, dtype=np.float32)
-    return replace(plan, steps=tuple(changed(step) for step in plan.steps), constants=(*plan.constants, slope))
+    return plan._replace(steps=tuple(changed(step) for step in plan.steps), constants=(*plan.constants, slope))
 
 
 def products() -> dict[str, tuple[bytes, Mapping[str, np.ndarray]]]:

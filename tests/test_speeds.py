@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asymo import _core
-from asymo.cost import features, speeds, steps
+from asymo.cost import features, products, speeds, steps
 from asymo.device import profile, tree
 from asymo.errors import InvalidArgumentError
 
@@ -92,8 +92,8 @@ def test_every_step_takes_time(kind: str) -> None:
     whole = steps.step_seconds(kind, args, BIG, 1, PHONE)
     assert whole == pytest.approx(big * steps.units(kind, args, PHONE) * steps.phases(kind, args))
     assert steps.step_seconds(kind, args, BIG, 4, PHONE) > 0
-    assert steps.as_work(kind, args, PHONE).units >= 1
-    assert [t.name for t in steps.core_types(kind, args, PHONE)] == ["big", "little"]
+    assert products.as_work(kind, args, PHONE).units >= 1
+    assert [t.name for t in products.core_types(kind, args, PHONE)] == ["big", "little"]
 
 
 def test_gemm_counts_worked_by_hand() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import asymo
@@ -52,7 +51,7 @@ def machines(device: str | None, isas: str | None, cores: str | None, threads: i
             raise InvalidArgumentError(f"--isa {isas}: the device {device} has {known.isa}; leave --isa out, or leave --device out")
         else:
             one = generic("all", 1, CLOCK, FMA)
-            found.append(replace(known, types=(one,), isa=isa, geometry=_core.geometry_of(isa), basis="one core", fingerprint={}))
+            found.append(known._replace(types=(one,), isa=isa, geometry=_core.geometry_of(isa), basis="one core", fingerprint={}))
     return found
 
 

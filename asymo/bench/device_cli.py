@@ -48,7 +48,7 @@ def _topology(args: argparse.Namespace) -> int:
     names = machine.type_names
     pinned = placements(machine) if args.root == Path("/") and not args.device else {}
     if args.form == "json":
-        cores = [{**asdict(c), "type": names.get(c.cpu, ""), "pinned": pinned.get(c.cpu, "")} for c in _all(machine)]
+        cores = [{**c._asdict(), "type": names.get(c.cpu, ""), "pinned": pinned.get(c.cpu, "")} for c in _all(machine)]
         limits = {"quota": machine.quota, "usable": machine.usable, "basis": machine.basis, "notes": machine.notes}
         types = [{"type": names[kind[0].cpu], "cpus": [c.cpu for c in kind]} for kind in machine.types]
         print(json.dumps({"cores": cores, "types": types, **limits}, indent=1))

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import numpy as np
@@ -282,7 +282,7 @@ def measure(topology: Topology, quick: bool = False, seconds: float = 0.0, progr
             done += 1
         memory_B += len(cpus) / max(dict(zip(features.CLASSES["gemv"], busy["gemv"], strict=True))["memory"], 1e-12)
         classes = {name: Rates(alone[name], busy[name]) for name in features.CLASSES}
-        types.append(replace(known, classes=classes, claim_s=_step_start(cpus[0])))
+        types.append(known._replace(classes=classes, claim_s=_step_start(cpus[0])))
     wake, barrier = _wake_and_barrier([core.cpu for kind in kinds for core in kind])
     spread = max(spreads)
     calm = "" if spread <= SPREAD else f", the machine was not quiet enough for {SPREAD:.0%}"
@@ -383,7 +383,7 @@ def _with_caches(generic: TypeSpeeds, kind: Sequence[Core], cpu: int) -> TypeSpe
                 samples.append(int(times[0, 0, 1] - times[0, 0, 0]))
             per_byte.append(min(samples) / size)
     pool.close()
-    return replace(generic, l3_bytes=_reach(sizes, per_byte, generic.l3_bytes))
+    return generic._replace(l3_bytes=_reach(sizes, per_byte, generic.l3_bytes))
 
 
 def _reach(sizes: Sequence[int], per_byte: Sequence[float], listed: int) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def load(topology: Topology) -> Machine | None:
 
 def _fitted(kept: Machine, topology: Topology, file: Path) -> Machine:
     """The types of the topology's used cores, in its order and under its names."""
-    whole = replace(topology, cores=tuple(sorted((*topology.cores, *topology.others), key=lambda c: c.cpu)), others=())
+    whole = topology._replace(cores=tuple(sorted((*topology.cores, *topology.others), key=lambda c: c.cpu)), others=())
     names, mine = whole.type_names, topology.type_names
     measured = {t.name: t for t in kept.types}
     types = []
@@ -80,8 +79,8 @@ def _fitted(kept: Machine, topology: Topology, file: Path) -> Machine:
         known = measured.get(names[kind[0].cpu]) or measured.get(mine[kind[0].cpu])
         if known is None:
             raise InvalidArgumentError(f"the calibration {file} has no core type {mine[kind[0].cpu]!r}: run `asymo-bench calibrate`")
-        types.append(replace(known, name=mine[kind[0].cpu], cores=len(kind)))
-    return replace(kept, types=tuple(types))
+        types.append(known._replace(name=mine[kind[0].cpu], cores=len(kind)))
+    return kept._replace(types=tuple(types))
 
 
 def machine(topology: Topology, quick: bool = True) -> Machine:

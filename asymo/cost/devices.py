@@ -150,7 +150,7 @@ def _type(name: str, profile: Profile, group: list[Cluster]) -> TypeSpeeds:
         memory_B=own_B,
     )
     classes = {c: _priced(c, rates, design, own_B) for c, rates in speeds.classes.items()}
-    return replace(speeds, claim_s=CLAIM_CYCLES / clock, classes=classes)
+    return speeds._replace(claim_s=CLAIM_CYCLES / clock, classes=classes)
 
 
 def _priced(name: str, rates: Rates, design: Design, own_B: float) -> Rates:

@@ -14,7 +14,7 @@ settings of a phone, up to a million, a matter of milliseconds. The plan is made
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -278,11 +278,11 @@ def _survey(model: Sequence[Load], machine: Machine, draw: Draw, wanted: Sequenc
 def clocked(machine: Machine, draw: Draw, setting: Setting) -> Machine:
     """The machine with only the cores of a setting, at its clocks: what the plan for the setting is made for."""
     types = [
-        replace(slower(speeds, there.slowdown(khz)), cores=n)
+        slower(speeds, there.slowdown(khz))._replace(cores=n)
         for speeds, there, n, khz in zip(machine.types, draw.types, setting.cores, setting.khz, strict=True)
         if n
     ]
-    return replace(machine, types=tuple(types))
+    return machine._replace(types=tuple(types))
 
 
 def slower(speeds: TypeSpeeds, slowdown: float) -> TypeSpeeds:
@@ -292,7 +292,7 @@ def slower(speeds: TypeSpeeds, slowdown: float) -> TypeSpeeds:
         by = [waiting(slowdown) if feature in OFF_CORE else slowdown for feature in CLASSES[name]]
         alone, busy = ([s * b for s, b in zip(row, by, strict=True)] for row in (rates.alone, rates.busy))
         classes[name] = Rates(tuple(alone), tuple(busy))
-    return replace(speeds, claim_s=speeds.claim_s * slowdown, classes=classes)
+    return speeds._replace(claim_s=speeds.claim_s * slowdown, classes=classes)
 
 
 def curves(machine: Machine, draw: Draw, t: int) -> list[dict[str, float]]:

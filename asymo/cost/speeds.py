@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from math import isfinite
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from asymo.cost.features import CLASSES, CYCLES
 from asymo.device.topology import Core, Topology
@@ -30,8 +30,7 @@ IN_ORDER_EFFICIENCY, EFFICIENCY = 0.7, 0.9
 """Of the FMA peak, in a GEMM: ACL's SGEMM on A53 2.78 of 4; ours 0.92 to 0.95 on Zen 4."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(NamedTuple):
     """Seconds per feature of one kernel class, in the order of `features.CLASSES`: with one core busy, and with all of its type."""
 
     alone: tuple[float, ...]
@@ -47,8 +46,7 @@ class Rates:
         return tuple(a + (b - a) * part for a, b in zip(self.alone, self.busy, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class TypeSpeeds:
+class TypeSpeeds(NamedTuple):
     """One type of core.
 
     cores: how many there are to use. of: how many were busy for `Rates.busy`. claim_s: seconds to claim and start a chunk.
@@ -67,8 +65,7 @@ class TypeSpeeds:
     classes: Mapping[str, Rates]
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(NamedTuple):
     """The core types, fastest first, and what they share.
 
     wake_s: until a sleeping worker runs, barrier_s: a step's barrier, per worker beyond the first. memory_B: bytes/s of memory, of all
@@ -86,7 +83,7 @@ class Machine:
     date: str = ""
     method: str = ""
     spread: float = 0.0
-    fingerprint: Mapping[str, Any] = field(default_factory=dict)
+    fingerprint: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def cores(self) -> int:
@@ -94,9 +91,9 @@ class Machine:
 
     def restrict(self, cores: Mapping[str, int]) -> Machine:
         """The same machine with only so many cores of each type (by name; a type that is not named or has 0 is left out)."""
-        types = tuple(replace(t, cores=n) for t in self.types if (n := min(cores.get(t.name, 0), t.cores)) > 0)
+        types = tuple(t._replace(cores=n) for t in self.types if (n := min(cores.get(t.name, 0), t.cores)) > 0)
         assert types, f"none of {[t.name for t in self.types]} in {dict(cores)}"
-        return replace(self, types=types)
+        return self._replace(types=types)
 
 
 def from_topology(topology: Topology, isa: str, geometry: tuple[int, int], lanes: int = 0) -> Machine:
@@ -166,14 +163,14 @@ def generic(
 
 def dump(machine: Machine) -> str:
     """The text form: JSON, one line a kernel class."""
-    document = {"format": FORMAT, **asdict(machine)}
-    types = document.pop("types")
+    document = {"format": FORMAT, **machine._asdict()}
+    del document["types"]
+    document["fingerprint"] = dict(machine.fingerprint)
     lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items()]
     blocks = []
-    for each in types:
-        classes = each.pop("classes")
-        head = [f"      {json.dumps(key)}: {json.dumps(value)}" for key, value in each.items()]
-        rows = [f"        {json.dumps(name)}: {json.dumps(_row(CLASSES[name], Rates(**rates)))}" for name, rates in classes.items()]
+    for each in machine.types:
+        head = [f"      {json.dumps(key)}: {json.dumps(value)}" for key, value in each._asdict().items() if key != "classes"]
+        rows = [f"        {json.dumps(name)}: {json.dumps(_row(CLASSES[name], rates))}" for name, rates in each.classes.items()]
         blocks.append("    {\n" + ",\n".join(head) + ',\n      "classes": {\n' + ",\n".join(rows) + "\n      }\n    }")
     return "{\n" + ",\n".join(lines) + ',\n  "types": [\n' + ",\n".join(blocks) + "\n  ]\n}\n"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict
 from typing import Any
 
 from asymo.device import cpuinfo, topology
@@ -87,7 +86,7 @@ def _groups(machine: topology.Topology) -> list[tuple[str, list[topology.Core]]]
 
 def _cluster(cores: list[topology.Core], name: str) -> dict[str, Any]:
     first = cores[0]
-    known = asdict(first)
+    known = first._asdict()
     arm = {"neon", "fp16", "dotprod", "i8mm", "sve"} if first.midr else set()
     cluster: dict[str, Any] = {
         "name": name,

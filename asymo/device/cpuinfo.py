@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 FEATURES = {
     "neon": "neon", "asimd": "neon", "asimdhp": "fp16", "asimddp": "dotprod", "i8mm": "i8mm", "bf16": "bf16", "sve": "sve", "sve2": "sve2",
@@ -12,8 +12,7 @@ FEATURES = {
 """The kernel's name -> ours, for the features that matter to kernels of a neural network."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """midr: MIDR_EL1, 0 unknown. model: what x86 says of itself, such as "AuthenticAMD 25/17". features: values of FEATURES."""
 
     midr: int = 0
@@ -42,7 +41,7 @@ def parse(text: str) -> dict[int, Identity]:
     shared = len(found) > 1 and parts == 1
     last = {} if not shared else next((f for f in found.values() if "CPU part" in f), common)
     identities = {cpu: _identity({**last, **f}) for cpu, f in found.items()}
-    return {cpu: replace(i, midr=0) for cpu, i in identities.items()} if shared else identities
+    return {cpu: i._replace(midr=0) for cpu, i in identities.items()} if shared else identities
 
 
 def _identity(fields: dict[str, str]) -> Identity:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A core design.
 
     in_order: an in-order pipeline, None unknown. fma: fp32 multiply-adds per cycle, lanes counted, 0 unknown. l1d_kb, l2_kb: the sizes

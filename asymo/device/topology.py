@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from asymo.device import cgroup, cpuinfo, parts
 from asymo.device.files import Files, format_cpu_list, parse_cpu_list
@@ -27,8 +26,7 @@ IN_ORDER = 0.7
 """What an in-order core is taken to reach of its peak where only clock and peak are known (ACL's SGEMM on A53: 2.78 of 4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Core:
+class Core(NamedTuple):
     """One CPU. 0, "" and () mean unknown.
 
     Attributes:
@@ -63,8 +61,7 @@ class Core:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(NamedTuple):
     """The cores of a machine.
 
     Attributes:
@@ -132,11 +129,11 @@ class Topology:
 
     def including(self, cpus: Sequence[int]) -> Topology:
         """The same machine with these isolated cores, which were named, among the used ones."""
-        named = tuple(replace(c, reason="") for c in self.others if c.cpu in cpus and c.allowed)
+        named = tuple(c._replace(reason="") for c in self.others if c.cpu in cpus and c.allowed)
         if not named:
             return self
         used = sorted((*self.cores, *named), key=lambda c: c.cpu)
-        return replace(self, cores=tuple(used), others=tuple(c for c in self.others if c.cpu not in cpus or not c.allowed))
+        return self._replace(cores=tuple(used), others=tuple(c for c in self.others if c.cpu not in cpus or not c.allowed))
 
     def best(self, cpus: Sequence[int], n: int) -> tuple[int, ...]:
         """The n of these CPUs to use, in their order: physical cores before second hardware threads, then the fastest."""
@@ -170,9 +167,9 @@ def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = N
     cores = [_core(files, cpu, identities.get(cpu, cpuinfo.Identity()), policies.get(cpu, -1), units.get(cpu, "")) for cpu in known]
     cores = [_on_island(core, cores) if units.get(core.cpu) == "cpu_atom" else core for core in cores]
     reason = _reasons(files, frozenset(online), mask)
-    cores = [replace(c, reason=(why := reason(c.cpu)), allowed=why in ("", "isolated")) for c in cores]
+    cores = [c._replace(reason=(why := reason(c.cpu)), allowed=why in ("", "isolated")) for c in cores]
     basis, speeds, remark = _speeds([c for c in cores if not present or c.cpu in online])
-    cores = [replace(c, speed=speeds.get(c.cpu, 0)) for c in cores]
+    cores = [c._replace(speed=speeds.get(c.cpu, 0)) for c in cores]
     return Topology(
         tuple(c for c in cores if not c.reason),
         tuple(c for c in cores if c.reason),
@@ -182,8 +179,7 @@ def read(root: str | os.PathLike[str] = "/", allowed: Collection[int] | None = N
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What may change while a process runs: the CPUs this thread may use, those that are online, and the control group's quota."""
 
     mask: frozenset[int]
@@ -271,15 +267,15 @@ def _core(files: Files, cpu: int, identity: cpuinfo.Identity, policy: int, unit:
     )
     caches = _caches(files, f"{folder}/cache")
     if caches:
-        return replace(core, caches_from="sysfs", l2_cpus=caches.pop("l2_cpus", ()), **caches)
-    return replace(core, caches_from="part" if part.l1d_kb else "", l1d_kb=part.l1d_kb, l2_kb=part.l2_kb)
+        return core._replace(caches_from="sysfs", l2_cpus=caches.pop("l2_cpus", ()), **caches)
+    return core._replace(caches_from="part" if part.l1d_kb else "", l1d_kb=part.l1d_kb, l2_kb=part.l2_kb)
 
 
 def _on_island(core: Core, cores: Sequence[Core]) -> Core:
     """Intel's low-power cores are Atoms outside the ring: systems that show them as cpu_atom show them without the others' L3."""
     if core.l3_kb or core.caches_from != "sysfs" or not any(c.l3_kb for c in cores):
         return core
-    return replace(core, name=parts.HYBRID["cpu_lowpower"].name)
+    return core._replace(name=parts.HYBRID["cpu_lowpower"].name)
 
 
 def _caches(files: Files, folder: str) -> dict[str, Any]:

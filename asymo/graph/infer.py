@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,16 +25,16 @@ MAX_BYTES = 1 << 46
 """Of one tensor."""
 
 
-@dataclass
 class Waiting:
     """What could not be planned yet.
 
     nodes: in order. host: those of them that only the host can run and whose inputs are all there once the planned part has run.
     values: values whose elements have to be known before the rest can be planned."""
 
-    nodes: list[Node] = field(default_factory=list)
-    host: list[Node] = field(default_factory=list)
-    values: list[Value] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.host: list[Node] = []
+        self.values: list[Value] = []
 
 
 def infer(graph: Graph, cache: Cache) -> Waiting:

@@ -7,10 +7,9 @@ A `Graph` is what the reader makes of a model and what the passes rewrite. It kn
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ Dim = int | str | None
 _KNOWN = {int}
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """Element type and shape of a tensor. `shape` is None when not even the rank is known."""
 
     dtype: np.dtype

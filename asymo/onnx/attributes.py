@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from asymo.onnx.tensors import ExternalData, sparse_to_array, to_array
 from asymo.onnx.wire import Message
 
 
-@dataclass(frozen=True)
-class TypeProto:
+class TypeProto(NamedTuple):
     """An attribute that is an ONNX type (Optional); kept as it stood in the file."""
 
     serialised: bytes

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ WORTH_MAPPING = 1 << 14
 """Bytes: smaller tensors are copied at once."""
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     path: str
     stamp: tuple[int, int, int, int]
     data: mmap.mmap

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,8 +37,7 @@ MAX_DEPTH = 64
 """Subgraphs and function calls inside each other."""
 
 
-@dataclass(frozen=True)
-class NodeArg:
+class NodeArg(NamedTuple):
     """A declared input or output: its name, its ONNX type string, e.g. "tensor(float)", and its shape, None when the rank is unknown.
     A dimension is an int, the name of a symbolic one, or None."""
 
@@ -47,8 +46,7 @@ class NodeArg:
     shape: list[Dim] | None
 
 
-@dataclass(frozen=True)
-class ModelMeta:
+class ModelMeta(NamedTuple):
     """What a model says of itself. `overridable`: names of initialisers that are also declared as inputs; they are constants here."""
 
     inputs: tuple[NodeArg, ...]
@@ -61,18 +59,18 @@ class ModelMeta:
     description: str = ""
     version: int = 0
     ir_version: int = 0
-    opsets: dict[str, int] = field(default_factory=dict)
-    custom_metadata_map: dict[str, str] = field(default_factory=dict)
+    opsets: Mapping[str, int] = MappingProxyType({})
+    custom_metadata_map: Mapping[str, str] = MappingProxyType({})
 
     def with_sizes(self, sizes: Mapping[str, int]) -> ModelMeta:
         """The same, with sizes in place of the symbolic dimensions of these names."""
         if not sizes:
             return self
         inputs, outputs = (
-            tuple(replace(arg, shape=arg.shape and [sizes.get(d, d) if isinstance(d, str) else d for d in arg.shape]) for arg in args)
+            tuple(arg._replace(shape=arg.shape and [sizes.get(d, d) if isinstance(d, str) else d for d in arg.shape]) for arg in args)
             for args in (self.inputs, self.outputs)
         )
-        return replace(self, inputs=inputs, outputs=outputs)
+        return self._replace(inputs=inputs, outputs=outputs)
 
 
 class Model(NamedTuple):
@@ -189,8 +187,7 @@ class _Scope:
         self.values[name] = value
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     """Where nodes are read: opset imports, name prefix, and inside a function the attributes of the call."""
 
     opsets: dict[str, int]

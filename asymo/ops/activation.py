@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from asymo.plan.lower import Lowering
 INF = float("inf")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """build: (code, attributes, x) appends the instructions; attrs: of the examples; opset: of the examples."""
 
     build: Callable[[Code, dict[str, Any], Operand], Operand]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,8 +17,7 @@ NUMBERS = (*INTS, np.float64)
 Build = Callable[..., Operand | None]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """How one operator is computed.
 
     build: (code, attributes, *operands) appends the fp32 instructions; typed: the operation in other types, by name or by attributes;

@@ -9,9 +9,9 @@ asymo::Resample  inputs X, index (int32 [count, taps]), weights (fp32 [count, ta
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor, isclose, prod
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,8 +25,7 @@ from asymo.plan.lower import Lowering
 Ints = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """How an axis is resampled: what all axes of a node share."""
 
     mode: str
@@ -37,8 +36,7 @@ class Rule:
     exclude_outside: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(NamedTuple):
     """One axis that changes: its sizes, the scale (output / input, before rounding the output's size) and the region of interest."""
 
     axis: int

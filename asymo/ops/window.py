@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
@@ -10,8 +10,7 @@ from asymo.graph.ir import Node, TensorType
 Ints = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Geometry over the spatial axes; `out` is the shape of the output."""
 
     inp: Ints

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import NamedTuple
 
 ALIGNMENT = 64
 """Bytes: a cache line, and one AVX-512 register."""
@@ -21,8 +21,7 @@ the caller alone took 13 % longer on MobileNetV3-small, 5 % on MobileNetV2, 4 % 
 rounds, Zen 4 with 1 MiB of L2, 2026-11-22). And large buffers belong to long steps, during which a late worker comes back."""
 
 
-@dataclass(slots=True)
-class Lifetime:
+class Lifetime(NamedTuple):
     """A buffer of nbytes that is written first by step `first` and used last by step `last`."""
 
     nbytes: int
@@ -39,7 +38,7 @@ def lengthen(lifetimes: Sequence[Lifetime], step_ns: Sequence[float], l2_bytes: 
     def kept(life: Lifetime) -> int:
         return max(life.last, min(bisect_left(ends, ends[life.last] + ahead_ns), final))
 
-    return [replace(life, last=kept(life)) if life.nbytes <= KEPT_PART * l2_bytes else life for life in lifetimes]
+    return [life._replace(last=kept(life)) if life.nbytes <= KEPT_PART * l2_bytes else life for life in lifetimes]
 
 
 def place(lifetimes: list[Lifetime]) -> tuple[int, list[int]]:

@@ -8,8 +8,7 @@ that can do more (strides) gets them as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import NamedTuple, Protocol, overload
 
 import numpy as np
 
@@ -60,8 +59,7 @@ class Buffer:
         return self.array is None and self.input is None
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A dense row-major view of a buffer."""
 
     buffer: Buffer
@@ -126,12 +124,16 @@ def constant_bytes(graph: Graph) -> int:
     return sum(v.nbytes for v in values)
 
 
-@dataclass(slots=True)
 class _Draft:
-    kind: str
-    args: Args
-    operands: list[Tensor | None]
-    node: Node
+    """A step whose operands have no places yet."""
+
+    __slots__ = ("kind", "args", "operands", "node")
+
+    def __init__(self, kind: str, args: Args, operands: list[Tensor | None], node: Node) -> None:
+        self.kind = kind
+        self.args = args
+        self.operands = operands
+        self.node = node
 
 
 class Lowering:
@@ -272,7 +274,7 @@ class Lowering:
                         constants.append(present(tensor.buffer.array))
                         slots[tensor.buffer] = len(constants)
                 elif tensor.buffer in arena:
-                    arena[tensor.buffer].last = index
+                    arena[tensor.buffer] = arena[tensor.buffer]._replace(last=index)
                 else:
                     arena[tensor.buffer] = Lifetime(tensor.buffer.nbytes, index, index)
         decisions = self._decide()

@@ -5,7 +5,7 @@ A program addresses memory by slot: slot 0 is the arena, then come the constants
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ ARENA = 0
 """Slot of the arena."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """Where an operand lives. slot -1: absent."""
 
     slot: int
@@ -35,8 +34,7 @@ big: the biggest type alone. static: equal contiguous parts, no stealing (ncnn, 
 stealing half of what is left (pthreadpool). fixed: each next type gets half of the previous one's share per core, no stealing (MNN)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(NamedTuple):
     """How workers share the units of a step. Entries are one per core type of the machine, biggest first.
 
     cores: how many workers of each type take part; () when the caller alone runs the step and wakes nobody.
@@ -59,8 +57,7 @@ class Sharing:
 SERIAL = Sharing()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One step of the C program. `kind` and `args` are those of csrc/asymo.h; `node` and `op` say what it came from.
 
     ns: predicted time from the step's first unit to the start of the next step, 0 when nothing was predicted.
@@ -78,8 +75,7 @@ class Step:
     horizon: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(NamedTuple):
     """A tensor that enters or leaves: its name in the model, dtype and concrete shape."""
 
     name: str
@@ -87,8 +83,7 @@ class Port:
     shape: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """Everything one native segment needs.
 
     constants: arrays behind slots 1 ... len(constants); inputs and outputs: the slots after them. machine: the cores it was made for, and
@@ -97,10 +92,10 @@ class Plan:
 
     steps: tuple[Step, ...]
     arena_bytes: int
-    constants: tuple[np.ndarray, ...] = field(repr=False)
+    constants: tuple[np.ndarray, ...]
     inputs: tuple[Port, ...] = ()
     outputs: tuple[Port, ...] = ()
-    machine: Machine | None = field(default=None, repr=False)
+    machine: Machine | None = None
     run_bytes: int = 0
 
     @property

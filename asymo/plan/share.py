@@ -15,7 +15,6 @@ the fastest type and always works. docs/plan.md works an example.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, inf, log
 from typing import Any, NamedTuple
@@ -99,8 +98,7 @@ class Option(NamedTuple):
         return sum(self.cores)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """What was decided for a step: its option, the sharing that follows from it, its units of one phase, and whether the workers sleep."""
 
     option: Option
@@ -249,7 +247,7 @@ class Sharer:
                 asleep = asleep or spin_ns(gap) == 0
                 continue
             if last >= 0:
-                found[last] = replace(found[last], sharing=replace(found[last].sharing, spin_ns=spin_ns(gap)))
+                found[last] = found[last]._replace(sharing=found[last].sharing._replace(spin_ns=spin_ns(gap)))
             gap, last, asleep = 0.0, len(found) - 1, False
         return found
 

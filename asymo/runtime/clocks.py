@@ -40,8 +40,8 @@ def levers() -> Levers:
 def draw_of(machine: Machine) -> Draw:
     """The watts of these cores of this machine. Types that a knob slows down draw what those do that they are made of."""
     known = power.from_topology(topology.read(str(knobs.ROOT.get())), levers().policies())
-    named = [replace(t, name=t.name.partition(" / ")[0]) for t in machine.types]
-    found = known.of(replace(machine, types=tuple(named)))
+    named = [t._replace(name=t.name.partition(" / ")[0]) for t in machine.types]
+    found = known.of(machine._replace(types=tuple(named)))
     return replace(found, types=tuple(replace(d, name=t.name) for d, t in zip(found.types, machine.types, strict=True)))
 
 
@@ -79,9 +79,9 @@ def confined(crew: Crew, draw: Draw, wanted: Mapping[str, tuple[int, int]]) -> C
     for t in order:
         speeds = crew.machine.types[t]
         at = energy.slower(speeds, there[speeds.name].slowdown(wanted[speeds.name][1]))
-        types.append(replace(at, cores=sum(crew.workers[i].type == t for i in kept)))
+        types.append(at._replace(cores=sum(crew.workers[i].type == t for i in kept)))
     workers = tuple(crew.workers[i]._replace(type=order.index(crew.workers[i].type)) for i in kept)
-    return replace(crew, workers=workers, machine=replace(crew.machine, types=tuple(types)), designs=tuple(crew.designs[i] for i in kept))
+    return crew._replace(workers=workers, machine=crew.machine._replace(types=tuple(types)), designs=tuple(crew.designs[i] for i in kept))
 
 
 def _confinement(machine: Machine, draw: Draw, setting: Setting) -> Callable[[Crew], Crew]:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -92,7 +92,7 @@ def compile_model(
     table = _Table()
     document: dict[str, Any] = {
         "asymo": _core.VERSION,
-        "model": asdict(model.meta),
+        "model": _meta_to_json(model.meta),
         "graph": encode.graph_to_json(model.graph, table.store),
         "targets": [draft.to_json(table) for draft in drafts],
     }
@@ -375,6 +375,11 @@ class _Derived(Cache):
 def _crew(machine: Machine) -> tuple[Any, ...]:
     """What a plan's sharing depends on, and its tiles."""
     return machine.isa, machine.geometry, [(t.cores, t.in_order) for t in machine.types]
+
+
+def _meta_to_json(meta: ModelMeta) -> dict[str, Any]:
+    args = {key: [arg._asdict() for arg in getattr(meta, key)] for key in ("inputs", "outputs")}
+    return {**meta._asdict(), **args}
 
 
 def _meta(document: Any) -> ModelMeta:

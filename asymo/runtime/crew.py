@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,20 +19,14 @@ Speeds = Callable[[Topology], Machine]
 """How fast the cores of a topology are: its types by their names, fastest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What the user asked for. cores: as `Topology.select` takes them, None: all. threads: workers, 0: one per core that the quota pays."""
 
     cores: str | tuple[int, ...] | None = None
     threads: int = 0
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.threads, int | np.integer) or self.threads < 0:
-            raise InvalidArgumentError(f"intra_op_num_threads={self.threads!r}: give the number of workers, or 0 for one per core")
 
-
-@dataclass(frozen=True, slots=True)
-class Crew:
+class Crew(NamedTuple):
     """The workers of a session, in the order of their types.
 
     machine: the speeds of exactly these cores; types[w.type] is the type of worker w. designs: the core design under each worker, "" where
@@ -57,9 +51,12 @@ class Crew:
 
 def muster(topology: Topology, wish: Wish, speeds: Speeds, *, must_fit: bool = False) -> Crew:
     """The crew for a wish: the fastest cores of its set, and never more workers than these are, which would only take turns.
+    Raises InvalidArgumentError for a wish that cannot be met.
 
     must_fit: take what is left of the core set when the machine no longer has all of it, where otherwise InvalidArgumentError is raised.
     """
+    if not isinstance(wish.threads, int | np.integer) or wish.threads < 0:
+        raise InvalidArgumentError(f"intra_op_num_threads={wish.threads!r}: give the number of workers, or 0 for one per core")
     cpus = _select(topology, wish, must_fit)
     topology = topology.including(cpus)
     chosen = topology.best(cpus, min(wish.threads or topology.usable, len(cpus)))
@@ -70,12 +67,12 @@ def muster(topology: Topology, wish: Wish, speeds: Speeds, *, must_fit: bool = F
     cores = sorted((known[cpu] for cpu in chosen), key=lambda c: (order.index(names[c.cpu]), *_place(c, chosen)))
     present = [t for t in machine.types if any(names[c.cpu] == t.name for c in cores)]
     index = {t.name: min(i, MAX_TYPES - 1) for i, t in enumerate(present)}
-    types = [replace(t, cores=sum(names[c.cpu] == t.name for c in cores)) for t in present]
+    types = [t._replace(cores=sum(names[c.cpu] == t.name for c in cores)) for t in present]
     if len(types) > MAX_TYPES:
         types[MAX_TYPES - 1 :] = [_merged(types[MAX_TYPES - 1 :])]
     groups = _groups([(index[names[c.cpu]], c) for c in cores])
     workers = [Worker(c.cpu, index[names[c.cpu]], group, bool(c.in_order)) for c, group in zip(cores, groups, strict=True)]
-    return Crew(tuple(workers), replace(machine, types=tuple(types)), tuple(c.name for c in cores), spins)
+    return Crew(tuple(workers), machine._replace(types=tuple(types)), tuple(c.name for c in cores), spins)
 
 
 def emulate(crew: Crew, factors: Sequence[float]) -> Crew:
@@ -91,15 +88,15 @@ def emulate(crew: Crew, factors: Sequence[float]) -> Crew:
         kind = kinds.index((crew.workers[i].type, factors[i]))
         workers.append(crew.workers[i]._replace(type=kind, slowdown=factors[i]))
     for kind, (type, factor) in enumerate(kinds):
-        types.append(replace(slower(crew.machine.types[type], factor), cores=sum(w.type == kind for w in workers)))
-    machine = replace(crew.machine, types=tuple(types))
-    return replace(crew, workers=tuple(workers), machine=machine, designs=tuple(crew.designs[i] for i in seats))
+        types.append(slower(crew.machine.types[type], factor)._replace(cores=sum(w.type == kind for w in workers)))
+    machine = crew.machine._replace(types=tuple(types))
+    return crew._replace(workers=tuple(workers), machine=machine, designs=tuple(crew.designs[i] for i in seats))
 
 
 def paced(crew: Crew, factors: Mapping[str, float]) -> Crew:
     """The crew with core types, by their names, planned as so many times slower."""
-    types = tuple(replace(slower(t, factors.get(t.name, 1.0)), name=t.name) for t in crew.machine.types)
-    return replace(crew, machine=replace(crew.machine, types=types))
+    types = tuple(slower(t, factors.get(t.name, 1.0))._replace(name=t.name) for t in crew.machine.types)
+    return crew._replace(machine=crew.machine._replace(types=types))
 
 
 def everyone(crew: Crew) -> Crew:
@@ -114,7 +111,7 @@ def slower(type: TypeSpeeds, factor: float) -> TypeSpeeds:
     classes = {
         name: Rates(tuple(s * factor for s in rates.alone), tuple(s * factor for s in rates.busy)) for name, rates in type.classes.items()
     }
-    return replace(type, name=f"{type.name} / {factor:g}", classes=classes)
+    return type._replace(name=f"{type.name} / {factor:g}", classes=classes)
 
 
 def _select(topology: Topology, wish: Wish, must_fit: bool) -> tuple[int, ...]:
@@ -143,4 +140,4 @@ def _groups(cores: Sequence[tuple[int, Core]]) -> list[int]:
 
 def _merged(types: Sequence[TypeSpeeds]) -> TypeSpeeds:
     """Several types as one, as fast as most of its cores are."""
-    return replace(max(types, key=lambda t: t.cores), name=types[-1].name, cores=sum(t.cores for t in types))
+    return max(types, key=lambda t: t.cores)._replace(name=types[-1].name, cores=sum(t.cores for t in types))

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from asymo import _core, knobs
 from asymo.device.topology import format_cpu_list
@@ -23,8 +23,7 @@ PATIENCE_S = 1.0
 """A core that somebody keeps from us for so long (a real-time task) is taken to be what the system says."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What a core can run, worst first, and its unit in asymo/device/parts.py (HYBRID) where CPUID tells."""
 
     isas: tuple[str, ...]

@@ -7,7 +7,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -23,7 +22,7 @@ from asymo.runtime import late
 from asymo.runtime.crew import Crew, everyone
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.options import PROVIDERS, RunOptions, SessionOptions, with_sizes
-from asymo.runtime.stage import Env, Segment, Stage, Tools, bind
+from asymo.runtime.stage import Arena, Env, Segment, Stage, Tools, bind
 from asymo.runtime.team import Team, wish
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class InferenceSession:
         self._model = late.open_model(path_or_bytes)
         sizes = self._options.free_dimensions
         self._meta = self._model.meta.with_sizes(sizes)
-        self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files)
+        self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files, Arena())
         self._stages: OrderedDict[Any, Stage] = OrderedDict()
         self._wanted_types = tuple((name, with_sizes(type, sizes)) for name, type in self._model.inputs)
         self._input_names = tuple(name for name, _ in self._wanted_types)
@@ -241,7 +240,7 @@ class InferenceSession:
             if self._clocks is not None:
                 self._clocks.choice = None
                 self._team.confine(everyone)
-            self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
+            self._tools = self._tools._replace(machine=self._team.crew.machine, pool=self._team.pool)
             self._stages.clear()
 
     def run_async(
@@ -347,7 +346,7 @@ class InferenceSession:
     def _confine(self, change: Callable[[Crew], Crew]) -> None:
         """Plans for other cores or clocks from now on."""
         self._team.confine(change)
-        self._tools = replace(self._tools, machine=self._team.crew.machine, pool=self._team.pool)
+        self._tools = self._tools._replace(machine=self._team.crew.machine, pool=self._team.pool)
 
     def _planned(self, types: Sequence[TensorType]) -> Stage:
         ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None

@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,8 +44,7 @@ class Arena:
             self.bytes = aligned_empty(nbytes)
 
 
-@dataclass
-class Tools:
+class Tools(NamedTuple):
     """What planning and running share over a session.
 
     machine: the cores of the pool's workers, its types theirs. host: makes the callable that runs a node on the host.
@@ -57,7 +55,7 @@ class Tools:
     cache: Cache
     host: Callable[[Node], Callable[[Sequence[Any]], Sequence[Any]]]
     files: Files
-    arena: Arena = field(default_factory=Arena)
+    arena: Arena
 
 
 class Segment:
@@ -116,8 +114,7 @@ class Segment:
         self._memory = self._slots[ARENA] = self._arena.bytes
 
 
-@dataclass
-class HostCall:
+class HostCall(NamedTuple):
     """One host step: the callable and the names of what it reads (None: absent) and writes."""
 
     node: Node

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import replace
 
 from asymo.device import topology
 from asymo.device.topology import Limits, format_cpu_list
@@ -60,7 +59,7 @@ class Watch:
         seen = getattr(self._thread, "mask", None)
         self._thread.mask = mask
         if self._is_forked or (mask != seen if seen is not None else self.limits.mask < mask <= self._home):
-            self.limits = replace(self.limits, mask=mask)
+            self.limits = self.limits._replace(mask=mask)
 
 
 def _difference(before: Limits, after: Limits) -> str:

@@ -49,7 +49,7 @@ void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *source
     const double(*g)[3] = tile == 2 ? g2 : g4;
     const int64_t size = asymo_gemm_packed_size(c, n);
     int64_t mr, nr, kr;
-    asymo_gemm_geometry(&mr, &nr, &kr); /* nr is a multiple of LANES */
+    asymo_gemm_geometry(&mr, &nr, &kr);                   /* nr is a multiple of LANES */
     for (int64_t j = 0; j < n; j += nr, packed += c * nr) /* panel by panel of all U */
         for (int64_t k = 0; k < c; k++) pack_row(tile + 2, g, w + (j * c + k) * 9, c, ASYMO_MIN(nr, n - j), nr, size, packed + k * nr);
 }

@@ -54,6 +54,7 @@ class Case:
             "p": (0.0, 1.5 if self.act[1] == 8 else 0.0, 0.5), "q": (6.0, 6.0, 0.0),
         }  # fmt: skip
 
+
 CASES = {
     "all three": Case((9, 11), 5, 19, 7),
     "stride 2": Case((10, 9), 5, 33, 7, stride=(2, 2), act=(1, 1, 0)),

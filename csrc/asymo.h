@@ -296,6 +296,23 @@ typedef struct {
     int64_t unit_inner;
 } asymo_softmax_args;
 
+/* attention: Y[i] = sum over j of w[i, j] V[j] / sum over j of w[i, j], for every entry of a batch of up to three dimensions, where
+ *   z[i, j] = scale (Q[i] . K[j]) + mask[i, j]     one accumulator from 0, fma in ascending element; then one fma (no mask: one product)
+ *   w[i, j] = exp(z[i, j] - max of z[i])
+ * The sum over V has one accumulator, fma in ascending j; that of w has the order of softmax. `rows` queries and `keys` keys, both >= 1, of
+ * `depth` elements; values have `width`. x_row: elements from row to row of operand x, whose rows are contiguous. Strides of 0 broadcast.
+ * operands: 0 Q, 1 K, 2 V, 3 mask or absent, 4 Y. A unit is unit_rows queries of one entry. Consecutive units of an entry that are run at
+ * once read K and V once. A query whose z are all -inf: NaN, or with idle 0. */
+typedef struct {
+    int64_t batch[3];
+    int64_t rows, keys, depth, width;
+    int64_t q_stride[3], k_stride[3], v_stride[3], mask_stride[3], y_stride[3];
+    int64_t q_row, k_row, v_row, mask_row, y_row;
+    int64_t unit_rows;
+    int64_t idle;
+    double scale;
+} asymo_attention_args;
+
 /* norm: Y = (X - mean) / sqrt(variance + eps) * scale + bias over the reduced positions of each group.
  * X is [outer, reduce, groups, inner] in memory; statistics are taken over (reduce, inner) for inner_reduced, else over reduce for each
  * inner. scale and bias have the index of param: 0 over the reduced positions (LayerNormalization), 1 over [groups, inner]

@@ -275,7 +275,90 @@ def test_attention_moves_nothing(rng: np.random.Generator) -> None:
     ]  # fmt: skip
     constants = {"wq": f(rng, width, width), "wk": f(rng, width, width), "wv": f(rng, width, width), "root": sqrt(size), **split}
     steps = check(nodes, {"x": f(rng, batch, seq, width)}, constants, {"y": (batch, seq, width)})
-    assert sorted(s.kind for s in steps) == ["gemm"] * 5 + ["gemm_pack"] * 2 + ["softmax"]
+    assert sorted(s.kind for s in steps) == ["attention"] + ["gemm"] * 3
+
+
+SCORES = {
+    "bare": [node("Identity", "s0", "s")],
+    "times a number": [node("Mul", "number s0", "s")],
+    "mask of keys": [node("Div", "s0 number", "s1"), node("Add", "s1 keys", "s")],
+    "mask of heads first": [node("Add", "heads s0", "s1"), node("Identity", "s1", "s")],
+    "whole mask": [node("Add", "s0 all", "s")],
+}
+BATCH, SEQ, HEADS, SIZE = 2, 7, 3, 5
+SHAPES = {"split": [BATCH, SEQ, HEADS, SIZE], "join": [BATCH, SEQ, HEADS * SIZE], "three": [BATCH, SEQ, 3, HEADS, SIZE], "thirds": [5] * 3}
+FROM = {
+    "projections": [node("Reshape", f"{x} split", f"{x}1") for x in ("xq", "xk", "xv")] + [
+        node("Transpose", "xq1", "q", perm=[0, 2, 1, 3]), node("Transpose", "xk1", "k", perm=[0, 2, 3, 1]),
+        node("Transpose", "xv1", "v", perm=[0, 2, 1, 3]),
+    ],
+    "one projection, sliced": [
+        node("Reshape", "x3 three", "x4"), node("Transpose", "x4", "x5", perm=[2, 0, 3, 1, 4]),
+        *(node("Slice", f"x5 i{i} i{i + 1} i0", f"{x}1") for i, x in enumerate("qkv")),
+        *(node("Squeeze", f"{x}1 i0", f"{x}2") for x in "qkv"),
+        node("Mul", "q2 number", "q"), node("Transpose", "k2", "k", perm=[0, 1, 3, 2]), node("Identity", "v2", "v"),
+    ],
+    "one projection, split": [
+        node("Reshape", "x3 three", "x4"), node("Split", "x4", "q1 k1 v1", axis=2, num_outputs=3),
+        *(node("Squeeze", f"{x}1 i2", f"{x}2") for x in "qkv"),
+        node("Transpose", "q2", "q3", perm=[0, 2, 1, 3]), node("Transpose", "k2", "k3", perm=[0, 2, 3, 1]),
+        node("Mul", "q3 number", "q"), node("Mul", "k3 number", "k"), node("Transpose", "v2", "v", perm=[0, 2, 1, 3]),
+    ],
+    "one projection, gathered": [
+        node("Reshape", "x3 three", "x4"), node("Transpose", "x4", "x5", perm=[2, 0, 3, 1, 4]),
+        *(node("Gather", f"x5 n{i}", f"{x}1", axis=0) for i, x in enumerate("qkv")),
+        node("Identity", "q1", "q"), node("Transpose", "k1", "k", perm=[0, 1, 3, 2]), node("Identity", "v1", "v"),
+    ],
+}  # fmt: skip
+
+
+def attention_constants(rng: np.random.Generator, nodes: list[Any]) -> dict[str, Any]:
+    constants = {name: np.array(shape, np.int64) for name, shape in SHAPES.items()}
+    constants |= {f"i{i}": np.array([i], np.int64) for i in range(4)} | {f"n{i}": np.array(i, np.int64) for i in range(3)}
+    constants |= {"number": np.float32(0.4), "keys": f(rng, BATCH, 1, 1, SEQ), "heads": f(rng, 1, HEADS, SEQ, SEQ),
+                  "all": f(rng, BATCH, HEADS, SEQ, SEQ)}  # fmt: skip
+    names = {i for n in nodes for i in n.input}
+    return {k: v for k, v in constants.items() if k in names}
+
+
+@pytest.mark.parametrize("scores", SCORES)
+@pytest.mark.parametrize("source", FROM)
+def test_attention_patterns(source: str, scores: str, rng: np.random.Generator) -> None:
+    nodes = [
+        *FROM[source], node("MatMul", "q k", "s0"), *SCORES[scores], node("Softmax", "s", "p"), node("MatMul", "p v", "c0"),
+        node("Transpose", "c0", "c1", perm=[0, 2, 1, 3]), node("Reshape", "c1 join", "y"),
+    ]  # fmt: skip
+    width = HEADS * SIZE
+    names = ("xq", "xk", "xv") if source == "projections" else ("x3",)
+    feeds = {name: f(rng, BATCH, SEQ, width * (3 // len(names))) for name in names}
+    steps = check(nodes, feeds, attention_constants(rng, nodes), {"y": (BATCH, SEQ, width)})
+    assert [s.kind for s in steps] == ["attention"]
+
+
+NO_ATTENTION = {
+    "scores seen": [node("MatMul", "q k", "s"), node("Softmax", "s", "p"), node("MatMul", "p v", "y"), node("Relu", "s", "z")],
+    "weights seen": [node("MatMul", "q k", "s"), node("Softmax", "s", "p"), node("MatMul", "p v", "y"), node("Relu", "p", "z")],
+    "another axis": [node("MatMul", "q k", "s"), node("Softmax", "s", "p", axis=-2), node("MatMul", "p v", "y"), node("Relu", "y", "z")],
+    "weights on the right": [node("MatMul", "q k", "s"), node("Softmax", "s", "p"), node("MatMul", "v p", "y"), node("Relu", "y", "z")],
+    "keys in columns": [node("MatMul", "q c", "s"), node("Softmax", "s", "p"), node("MatMul", "p v", "y"), node("Relu", "y", "z")],
+}
+
+
+@pytest.mark.parametrize("name", NO_ATTENTION)
+def test_what_is_no_attention(name: str, rng: np.random.Generator) -> None:
+    turned = [node("Transpose", "c", "k", perm=[0, 2, 1])]
+    feeds = {"q": f(rng, 2, 7, 7), "c": f(rng, 2, 7, 7), "v": f(rng, 2, 7, 7)}
+    steps = check([*turned, *NO_ATTENTION[name]], feeds, {}, {"y": (2, 7, 7), "z": (2, 7, 7)})
+    assert "attention" not in kinds(steps)
+
+
+def test_heads_that_share_keys(rng: np.random.Generator) -> None:
+    """Two queries for each key and value, by broadcasting."""
+    nodes = [node("MatMul", "q k", "s"), node("Softmax", "s", "p"), node("MatMul", "p v", "y")]
+    turned = [node("Transpose", "c", "k", perm=[0, 1, 2, 4, 3])]
+    feeds = {"q": f(rng, 2, 3, 2, 7, 16), "c": f(rng, 2, 3, 1, 9, 16), "v": f(rng, 2, 3, 1, 9, 8)}
+    steps = check([*turned, *nodes], feeds, {}, {"y": (2, 3, 2, 7, 8)})
+    assert [s.kind for s in steps] == ["attention"]
 
 
 # ---- channel shuffle, pools, old opsets

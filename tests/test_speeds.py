@@ -59,6 +59,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "reduce": {"mode": 0, "outer": 3, "reduce": 50, "inner": 40, "outer_stride": 2000, "reduce_stride": 40, "unit_inner": 16},
     "argreduce": {"largest": 1, "select_last": 0, "outer": 5, "reduce": 50, "inner": 4},
     "softmax": {"log": 0, "outer": 5, "reduce": 50, "inner": 40, "unit_inner": 16},
+    "attention": {
+        "batch": (1, 2, 3), "rows": 33, "keys": 40, "depth": 32, "width": 24, "q_stride": (0, 1, 1), "k_stride": (0, 1, 1),
+        "v_stride": (0, 1, 1), "mask_stride": (0, 0, 0), "y_stride": (0, 1, 1), "q_row": 96, "k_row": 96, "v_row": 96, "mask_row": 0,
+        "y_row": 72, "unit_rows": 14, "idle": 0, "scale": 0.2,
+    },
     "norm": {"rms": 0, "outer": 5, "groups": 1, "reduce": 1, "inner": 64, "inner_reduced": 1, "param": 0, "eps": 1e-5},
     "lrn": {"rows": 50, "channels": 64, "size": 5, "unit_rows": 8, "alpha": 1.0, "beta": 0.75, "bias": 1.0},
     "resample": {"outer": 3, "axis": 50, "count": 100, "inner": 40, "taps": 2},

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asymo.plan.strides import broadcast, collapse, dense
+from asymo.plan.strides import broadcast, collapse, dense, reshape
 
 
 def visit(shape: tuple[int, ...], strides: tuple[int, ...]) -> list[int]:
@@ -49,3 +49,25 @@ def test_broadcast_reads_what_numpy_reads(dims: list[int], lead: int) -> None:
     out = (3,) * lead + tuple(dims)
     x = np.arange(int(np.prod(shape))).reshape(shape)
     assert visit(out, broadcast(shape, out)) == np.broadcast_to(x, out).ravel().tolist()
+
+
+@given(walks(), st.data())
+def test_reshape_visits_the_same_or_nothing(walk: tuple[tuple[int, ...], list[tuple[int, ...]]], data: st.DataObject) -> None:
+    """A new shape of as many elements: the old one with axes joined, and with axes of one element put in."""
+    shape, (steps, *_) = walk
+    new, left = [], int(np.prod(shape))
+    while left > 1:
+        new.append(data.draw(st.sampled_from([n for n in range(1, left + 1) if left % n == 0])))
+        left //= new[-1]
+    seen = reshape(shape, steps, new)
+    if seen is not None:
+        assert visit(tuple(new), seen) == visit(shape, steps)
+    if steps == dense(shape):
+        assert seen is not None
+
+
+def test_reshape_needs_even_steps() -> None:
+    assert reshape((2, 6), (6, 1), (2, 3, 2)) == (6, 2, 1)
+    assert reshape((6, 2), (1, 6), (3, 2, 2)) == (2, 1, 6)
+    assert reshape((2, 6), (1, 2), (12,)) is None
+    assert reshape((2, 3), (7, 1), (3, 2)) is None

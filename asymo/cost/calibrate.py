@@ -216,6 +216,7 @@ def probe_set(geometry: tuple[int, int], quick: bool = False) -> list[Probe]:
         probes.reduce(1, 49, 1024),
     ]
     found += [probes.reduce(49, 1000, 1), probes.softmax(12, 128 * 16), probes.softmax(1, 1000), probes.norm(8, 4096)]
+    found += [probes.attention(*shape) for shape in ((12, 128, 128, 32), (8, 40, 40, 16), (4, 256, 256, 64), (12, 16, 512, 64))]
     found += [probes.pack(k, n, turned, nr) for k, n in ((32, 128), (512, 256)) for turned in (False, True)]
     found += [probes.pool(56, 64, 3, 2, 0), probes.pool(112, 32, 3, 2, 0), probes.pool(28, 192, 2, 2, 1), probes.pool(17, 256, 3, 1, 1)]
     found += [probes.pool(7, 512, 7, 1, 1), probes.lrn(55 * 55, 96), probes.gather(128, 384)]

@@ -62,6 +62,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "gather": ("lane", "unit", "far", "memory"),
     "reduce": ("lane", "span", "unit", "far", "memory"),
     "softmax": ("lane", "span", "unit", "far", "memory"),
+    "attention": ("macs", "tile", "lane", "span", "unit", "near", "far", "memory"),
     "norm": ("lane", "span", "unit", "far", "memory"),
     "lrn": ("lane", "unit", "far", "memory"),
     "resample": ("lane", "unit", "far", "memory"),
@@ -98,7 +99,7 @@ FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 
 
 KINDS = (
     "gemm", "gemm_pack", "conv", "dwconv", "separable", "winograd", "pool", "eltwise", "typed", "copy", "fill", "gather", "reduce",
-    "argreduce", "softmax", "norm", "lrn", "resample", "rnn",
+    "argreduce", "softmax", "attention", "norm", "lrn", "resample", "rnn",
 )  # fmt: skip
 """The step kinds of csrc/exec/steps.inc."""
 
@@ -302,6 +303,13 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     return counts
 
 
+def _begun(entries: int, n_units: int, at: Place) -> float:
+    """How often what the units of an entry share is made: once for each and once for every chunk, of which there are as many as
+    asymo/plan/share.py expects claims."""
+    chunks = at.busy * (2 + 2 * log(max(n_units / (2 * at.busy), 1))) if at.busy > 1 else 1.0
+    return min(entries - 1 + chunks, n_units)
+
+
 def _winograd(args: Args, at: Place) -> Counts:
     tile, c, n = args["tile"], args["c"], args["n"]
     products = (tile + 2) ** 2
@@ -312,9 +320,7 @@ def _winograd(args: Args, at: Place) -> Counts:
     unit = min(args["unit_tiles"], tiles) if args["unit_tiles"] > 0 else tiles
     blocks = ceil_div(tiles, unit)
     n_units = _UNITS["winograd"](args, nr)
-    # Every chunk begins with a transform of its own; there are as many as asymo/plan/share.py expects claims.
-    chunks = at.busy * (2 + 2 * log(max(n_units / (2 * at.busy), 1))) if at.busy > 1 else 1.0
-    entered = 1 + REENTERED * (min(blocks - 1 + chunks, n_units) / blocks - 1)
+    entered = 1 + REENTERED * (_begun(blocks, n_units, at) / blocks - 1)  # every chunk begins with a transform of its own
     vectors, panels = ceil_div(n, lanes), ceil_div(n, nr)
     register_tiles = stall = 0
     for rows, times in ((unit, blocks - 1), (tiles - (blocks - 1) * unit, 1)):
@@ -573,6 +579,24 @@ def _softmax(args: Args, at: Place) -> Counts:
     return _dense(work, at, 4 * size, 4 * size)
 
 
+def _attention(args: Args, at: Place) -> Counts:
+    """Two products of register tiles, and softmax between them; K and V are packed for every chunk of an entry."""
+    entries, rows, keys, depth, width = prod(args["batch"]), args["rows"], args["keys"], args["depth"], args["width"]
+    n_units, lanes = _UNITS["attention"](args, at.nr), _lanes(at.nr)
+    tiles = n_units * ceil_div(min(args["unit_rows"], rows), at.mr)
+    packed = _begun(entries, n_units, at) * keys * (depth + width)
+    panels = 4 * keys * (depth + width)
+    work: Counts = {
+        "macs": float(entries * rows * (depth * round_up(keys, lanes) + keys * round_up(width, lanes))),
+        "tile": float(tiles * (ceil_div(keys, at.nr) + ceil_div(width, at.nr))),
+        "lane": 6.0 * entries * rows * keys + packed,
+        "span": float(entries * rows),
+        "unit": float(n_units),
+        "near": float(tiles * panels) if panels > at.l1 else 0.0,
+    }
+    return _dense(work, at, 4 * entries * (rows * depth + keys * (depth + width)), 4 * entries * rows * width)
+
+
 def _norm(args: Args, at: Place) -> Counts:
     size = args["outer"] * args["groups"] * args["reduce"] * args["inner"]
     runs = args["outer"] * args["groups"] * (args["reduce"] if args["inner"] > 1 else 1)
@@ -612,7 +636,7 @@ def _rnn(args: Args, at: Place) -> Counts:
 _COUNTERS: dict[str, Callable[[Args, Place], Counts]] = {
     "gemm": _gemm, "gemm_pack": _pack, "conv": _conv, "dwconv": _dwconv, "separable": _separable, "winograd": _winograd, "pool": _pool,
     "eltwise": _eltwise, "typed": _typed, "copy": _copy, "fill": _fill, "gather": _gather, "reduce": _reduce, "argreduce": _reduce,
-    "softmax": _softmax, "norm": _norm, "lrn": _lrn, "resample": _resample, "rnn": _rnn,
+    "softmax": _softmax, "attention": _attention, "norm": _norm, "lrn": _lrn, "resample": _resample, "rnn": _rnn,
 }  # fmt: skip
 
 
@@ -647,6 +671,7 @@ _UNITS: dict[str, Callable[[Args, int], int]] = {
     "reduce": lambda a, _: a["outer"] * ceil_div(a["inner"], a["unit_inner"]),
     "argreduce": lambda a, _: a["outer"],
     "softmax": lambda a, _: a["outer"] * ceil_div(a["inner"], a["unit_inner"]),
+    "attention": lambda a, _: prod(a["batch"]) * ceil_div(a["rows"], a["unit_rows"]),
     "norm": _norm_units,
     "lrn": lambda a, _: ceil_div(a["rows"], a["unit_rows"]),
     "resample": lambda a, _: a["outer"] * a["count"],

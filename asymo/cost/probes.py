@@ -235,6 +235,17 @@ def softmax(outer: int, length: int) -> Probe:
     return Probe("softmax", args, (outer * length, outer * length))
 
 
+def attention(heads: int, rows: int, keys: int, depth: int) -> Probe:
+    """Heads side by side in the rows of Q, K, V and Y, a mask of keys."""
+    width = heads * depth
+    args = {
+        "batch": (1, 1, heads), "rows": rows, "keys": keys, "depth": depth, "width": depth, "q_stride": (0, 0, depth),
+        "k_stride": (0, 0, depth), "v_stride": (0, 0, depth), "mask_stride": (0, 0, 0), "y_stride": (0, 0, depth), "q_row": width,
+        "k_row": width, "v_row": width, "mask_row": 0, "y_row": width, "unit_rows": rows, "idle": 0, "scale": 0.125,
+    }  # fmt: skip
+    return Probe("attention", args, (rows * width, keys * width, keys * width, keys, rows * width))
+
+
 def norm(outer: int, inner: int) -> Probe:
     args = {"rms": 0, "outer": outer, "groups": 1, "reduce": 1, "inner": inner, "inner_reduced": 1, "param": 0, "eps": 1e-5}
     return Probe("norm", args, (outer * inner, inner, inner, outer * inner, None, None))

@@ -55,6 +55,7 @@ _TARGETS: dict[str, Callable[[Mapping[str, Any], int], range]] = {
     "reduce": lambda a, n: range(1, 2),
     "argreduce": lambda a, n: range(1, 2),
     "softmax": lambda a, n: range(1, 2),
+    "attention": lambda a, n: range(4, 5),
     "norm": lambda a, n: range(3, 6),
     "lrn": lambda a, n: range(1, 2),
     "resample": lambda a, n: range(3, 4),

@@ -39,3 +39,20 @@ def collapse(shape: Sequence[int], *strides: Sequence[int]) -> tuple[Ints, ...]:
     if not dims:
         return ((1,), *((0,) for _ in strides))
     return tuple(zip(*dims, strict=True))
+
+
+def reshape(shape: Sequence[int], strides: Sequence[int], new: Sequence[int]) -> Ints | None:
+    """Strides with which the elements of a view, in their order, are seen with another shape; None where no strides do that. Neither shape
+    has a dimension of 0."""
+    sizes, steps = collapse(shape, strides)
+    result: list[int] = []
+    at, left, step = len(sizes), 1, 0
+    for size in reversed(new):
+        if size > 1 and left == 1:
+            at -= 1
+            left, step = sizes[at], steps[at]
+        if left % size:
+            return None
+        result.append(step)
+        left, step = left // size, step * size
+    return tuple(reversed(result))

@@ -182,6 +182,13 @@ def row_candidates(rows: int, target: Target) -> Iterator[Args]:
         yield {"unit_rows": even(max(rows, 1), ceil_div(max(rows, 1), units), 1)}
 
 
+def attention_candidates(entries: int, rows: int, target: Target) -> Iterator[Args]:
+    """unit_rows of an attention: whole register tiles of the queries of an entry."""
+    rows = max(rows, 1)
+    for units in target.wanted:
+        yield {"unit_rows": even(rows, ceil_div(rows, max(units // max(entries, 1), 1)), target.mr)}
+
+
 def finer_candidates(name: str, whole: int, most: int, multiple: int, target: Target) -> Iterator[Args]:
     """The unit that the operator asks for, and smaller ones where that makes fewer units than wanted."""
     for units in target.wanted:
@@ -225,6 +232,7 @@ CANDIDATES: dict[str, Callable[[Mapping[str, Any], Target], Iterator[Args]]] = {
     "separable": _separable,
     "reduce": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
     "softmax": lambda a, t: inner_candidates(a["outer"], max(a["inner"], 1), t),
+    "attention": lambda a, t: attention_candidates(prod(a["batch"]), a["rows"], t),
     "lrn": lambda a, t: row_candidates(a["rows"], t),
     "rnn": lambda a, t: rnn_candidates(a["hidden"], t),
 }

@@ -31,7 +31,7 @@ CYCLES: dict[str, float] = {
     "alias": 0.1,  # multiply-adds on rows half of ALIAS apart, or loads of pixels that fall into few sets of L1, over the peak
     "copied": 0.3,  # elements of rows that are copied because they alias
     "pass": 10.0,  # groups of pixels of a depthwise convolution begun and ended
-    "spill": 0.05,  # Winograd: bytes of transformed tiles that are written and read again and do not fit in half of L2
+    "spill": 0.15,  # Winograd: bytes of transformed tiles that are written and read again and do not fit in their part of L2
     "scratch": 0.3,  # Winograd: bytes of transformed tiles whose memory nobody has touched for long
     "far": 0.1,  # bytes from beyond L2, one after the other
     "rows": 0.1,  # bytes from beyond L2, from many rows at a time
@@ -94,6 +94,10 @@ PAGE, L1_WAYS = 4096, 8
 
 REENTERED = 0.5
 """What it costs to transform a Winograd input again, of the first time: it is in the cache (a seventh to a half on Zen 4)."""
+
+TILES_SHARE, WEIGHTS_CROWD = 0.75, 1.5
+"""Winograd: part of L2 that the transformed tiles of a unit fill while the weights pass through it; bytes of the last-level cache for each
+byte of weights that is to be there for the next unit. From there it hides behind the products of 7 tiles or more (docs/kernels-conv.md)."""
 
 FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 16
 
@@ -329,7 +333,7 @@ def _winograd(args: Args, at: Place) -> Counts:
         stall += times * (whole * max(0, ACCUMULATORS - 2 * mr) + (max(0, ACCUMULATORS - 2 * rest) if rest else 0))
     pixels = args["batch"] * prod(args["out"])
     weights, inputs, outputs = 4 * products * c * panels * nr, 4 * args["batch"] * prod(args["in"]) * c, 4 * pixels * n
-    v_bytes, m_bytes = 4 * products * unit * c, 4 * products * unit * min(n, WINOGRAD_BLOCK)
+    v_bytes, m_bytes = (4 * products * unit * (round_up(size, LANES) + LANES) for size in (c, min(n, WINOGRAD_BLOCK)))
     counts: Counts = {
         "macs": float(products * c * tiles * vectors * lanes),
         "stall": float(products * c * panels * (nr // 2) * stall),
@@ -339,11 +343,11 @@ def _winograd(args: Args, at: Place) -> Counts:
         "act": float(pixels * n * ACT_WEIGHT[args["act"]]),
         "unit": float(n_units),
         "near": float(register_tiles * panels * products * 4 * c * nr),
-        "spill": 2.0 * tiles * products * 4 * (entered * c + n) * misses(v_bytes + m_bytes, at.l2, 1.0),
+        "spill": 2.0 * tiles * products * 4 * (entered * c + n) * misses((v_bytes + m_bytes) / TILES_SHARE, at.l2, 1.0),
         "scratch": (v_bytes + m_bytes) * misses(max(at.run_bytes, weights + inputs + outputs), at.l3 or at.l2, 1.0),
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
-    stream(counts, at, weights * (blocks - 1), weights + v_bytes + m_bytes)
+    counts["memory"] += weights * (blocks - 1) * beyond(at, WEIGHTS_CROWD * weights + v_bytes + m_bytes, 0.0)[1]
     written(counts, at, inputs, outputs + weights)
     written(counts, at, outputs, inputs + weights)
     if args.get("r_batch", 0) > 0:

@@ -147,21 +147,21 @@ def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
 def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -> Iterator[Args]:
     """unit_tiles, unit_n: all ways to cut the tiles and 1, 2, 4, ... blocks of output channels, a multiple of nr.
 
-    The weights are read again for every block of tiles, so that holds a register tile of them at least; its transformed input, and output
-    of at most 128 channels at a time, should fit in L2, or where the weights are large in a few times as much. It is transformed again for
-    every chunk of its channels.
+    The weights are read again for every block of tiles, so that holds a register tile of them at least, or 8, or a few times as many; its
+    transformed input, and output of at most 128 channels at a time, should fit in L2 beside the weights that pass through, or where the
+    weights are large in a few times as much. It is transformed again for every chunk of its channels.
     """
     mr, nr, l2_bytes, _ = target
-    n = max(n, 1)
+    n, least = max(n, 1), min(target.mr, 8)
     most = max(l2_bytes // (4 * (tile + 2) ** 2 * (c + min(n, 128))), mr)
     is_large = 4 * (tile + 2) ** 2 * c * n > SPILL * l2_bytes
-    bounds = sorted({most, SPILL * most, SPILL * mr}) if is_large else [most]
+    bounds = sorted({least, min(2 * least, most), most, *((SPILL * most, SPILL * mr) if is_large else ())})
     for units in target.wanted:
         for wanted_n in (1 << i for i in range(min(units, ceil_div(n, nr)).bit_length())):
             unit_n = even(n, ceil_div(n, wanted_n), nr)
             wanted_tiles = ceil_div(tiles, ceil_div(units, ceil_div(n, unit_n)))
             for bound in bounds:
-                yield {"unit_tiles": even(tiles, min(max(wanted_tiles, min(mr, 8)), bound), 1), "unit_n": unit_n}
+                yield {"unit_tiles": even(tiles, min(max(wanted_tiles, least), bound), 1), "unit_n": unit_n}
 
 
 def inner_candidates(outer: int, inner: int, target: Target) -> Iterator[Args]:

@@ -83,7 +83,7 @@ STRIP = 256
 ACCUMULATORS = 8
 """Vectors of results a core keeps in flight: latency x pipes of a multiply-add."""
 
-WIDE: dict[int, dict[int, int]] = {32: {1: 4, 2: 4, 3: 2}, 16: {1: 4, 2: 2}}
+WIDE: dict[int, dict[int, int]] = {32: {1: 4, 2: 4, 3: 2}, 16: {1: 4, 2: 2}, 8: {1: 4, 2: 2}}
 """nr -> rows -> panels that the kernel takes at a time (csrc/kernels/gemm/f32_avx512.c, f32_avx2.c); else one."""
 
 ALIAS, ALIAS_WAYS, COPIED = 1024, 4, 1 << 16

@@ -1,8 +1,8 @@
 /* replay.c: runs recorded plans (record.py) on this machine's instruction sets and compares every output bit for bit.
  *
- *   replay FILE
+ *   replay FILE [ISA WAY]
  *
- * Every case runs on every instruction set whose packed layout is the recorded one, in three ways:
+ * Every case runs on every instruction set whose packed layout is the recorded one (or on this one only), in three ways (or this one):
  *   1 worker      tensors end at an unmapped page
  *   3 workers     tensors begin after an unmapped page
  *   in-order      no pool: the units one by one, last first, on kernels for in-order cores; tensors end at an unmapped page
@@ -296,7 +296,8 @@ static void on_crash(int number) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) give_up("give one file");
+    if (argc != 2 && argc != 4) give_up("give one file, or a file, an instruction set and a way");
+    const char *only_isa = argc == 4 ? argv[2] : NULL, *only_way = argc == 4 ? argv[3] : NULL;
     reader in = open_file(argv[1]);
     const bytes magic = take_bytes(&in);
     if (magic.size != 11 || memcmp(magic.data, "asymo-plans", 11) != 0) give_up("not a file of recorded plans");
@@ -309,11 +310,13 @@ int main(int argc, char **argv) {
     for (int64_t i = 0; i < n_cases; i++) {
         recorded_case c = read_case(&in);
         for (int32_t isa = 0; isa < asymo_isa_count(); isa++) {
+            if (only_isa && strcmp(only_isa, asymo_isa_name(isa)) != 0) continue;
             if (!asymo_isa_is_supported(isa) || asymo_isa_select(isa) != ASYMO_OK) continue;
             int64_t isa_mr, isa_nr, isa_kr;
             asymo_gemm_geometry(&isa_mr, &isa_nr, &isa_kr);
             if (isa_nr != nr || isa_kr != kr) continue;
             for (int w = 0; w < WAYS; w++) {
+                if (only_way && strcmp(only_way, ways[w].name) != 0) continue;
                 snprintf(now_running, sizeof now_running, "%s on %s, %s", c.name, asymo_isa_name(isa), ways[w].name);
                 if (replay(&c, asymo_isa_name(isa), &ways[w]))
                     passed[isa]++;

@@ -55,8 +55,8 @@ def report(result: Result) -> bool:
     return result.passed
 
 
-def jobs(plans: Path, qemu: str | None) -> list[Callable[[], Result]]:
-    """A replay and a stress of the scheduler for each compiler and CPU model that can be run here."""
+def jobs(plans: Path, models: Path, qemu: str | None) -> list[Callable[[], Result]]:
+    """A replay and a stress of the scheduler for each compiler and CPU model that can be run here; whole models once for each compiler."""
     result: list[Callable[[], Result]] = []
     for compiler in COMPILERS:
         if not compiler.is_here():
@@ -67,10 +67,14 @@ def jobs(plans: Path, qemu: str | None) -> list[Callable[[], Result]]:
             continue
         programs = {name: str(path) for name, path in cross.build(compiler).items()}
         cpus = [None] if is_native else [cpu for cpu in cross.known_cpus(str(qemu)) if cpu in compiler.cpus]
+        best = "neon" if compiler.arch == "aarch64" else "portable"
         for cpu in cpus:
             prefix = [] if cpu is None else [str(qemu), "-cpu", cpu]
-            for name, arguments in (("replay", [str(plans)]), ("unequal", [UNEQUAL_RUNS])):
-                what = f"{compiler.arch}, {compiler.name}, {cpu or 'native'}: {name}"
+            wanted = [("replay", "replay", [str(plans)]), ("unequal", "unequal", [UNEQUAL_RUNS])]
+            if cpu == cpus[-1]:
+                wanted.insert(0, ("models", "replay", [str(models), best, "3 workers"]))
+            for label, name, arguments in wanted:
+                what = f"{compiler.arch}, {compiler.name}, {cpu or 'native'}: {label}"
                 result.append(lambda what=what, command=[*prefix, programs[name], *arguments]: execute(what, command))
     return result
 
@@ -92,19 +96,23 @@ def main() -> int:
     begin = time.monotonic()
     recording = record.record_all()
     CACHE.mkdir(parents=True, exist_ok=True)
-    plans = CACHE / "plans.bin"
+    plans, models = CACHE / "plans.bin", CACHE / "models.bin"
     record.write(recording.cases, plans)
+    whole = record.record_models()
+    record.write([case for each in whole.values() for case in each.cases], models)
     steps = recording.steps()
     print(f"recorded {len(recording.cases)} cases, {plans.stat().st_size / 1e6:.0f} MB, {time.monotonic() - begin:.0f} s; ", end="")
     print(f"{recording.without_steps} segments had no steps")
     print("steps: " + ", ".join(f"{kind} {count}" for kind, count in steps.items()), flush=True)
     print(f"outputs: sha256 {recording.digest()[:16]}, equal on {', '.join(_core.isas())}", flush=True)
+    for name, each in whole.items():
+        print(f"  {name:24} sha256 {each.digest()[:16]}")
     absent = [kind for kind, count in steps.items() if not count]
     if absent:
         print(f"FAILED: no case has a step of kind {', '.join(absent)}")
     passed = report(execute(f"{BUILD['ARCH']}, native: replay", [str(cross.native_replay()), str(plans)])) and not absent
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        for result in workers.map(lambda job: job(), jobs(plans, qemu)):
+        for result in workers.map(lambda job: job(), jobs(plans, models, qemu)):
             passed = report(result) and passed
     passed = mca.report() and passed
     print(f"{'all bits are equal' if passed else 'FAILED'} ({time.monotonic() - begin:.0f} s)")

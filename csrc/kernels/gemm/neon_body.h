@@ -45,12 +45,17 @@ static inline float32x4_t clamp(float32x4_t x, float32x4_t lo, float32x4_t hi) {
 
 static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M);
 
-static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M) {
-    float32x4_t acc[MR][2];
-    float32x4_t start[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-    if (t->bias) load_row(start, t->bias + column, n);
-    EACH(i, M) EACH(v, 2) acc[i][v] = start[v];
-    sum(t, b, acc, M);
+/* M rows of one panel's accumulators start from the bias. */
+static inline __attribute__((always_inline)) void start(const asymo_gemm_tile *t, int64_t column, int64_t n, float32x4_t acc[MR][2],
+                                                        const int M) {
+    float32x4_t bias[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
+    if (t->bias) load_row(bias, t->bias + column, n);
+    EACH(i, M) EACH(v, 2) acc[i][v] = bias[v];
+}
+
+/* Residual, activation, bounds, and the rows are stored. */
+static inline __attribute__((always_inline)) void finish(const asymo_gemm_tile *t, int64_t column, int64_t n, float32x4_t acc[MR][2],
+                                                         const int M) {
     if (t->r) EACH(i, M) {
             float32x4_t r[2];
             load_row(r, t->r[i] + column, n);
@@ -69,6 +74,35 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
     }
 }
 
+static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M) {
+    float32x4_t acc[MR][2];
+    start(t, column, n, acc, M);
+    sum(t, b, acc, M);
+    finish(t, column, n, acc, M);
+}
+
+/* One or two rows have too few accumulators for a multiply-add's latency: they take several panels at a time, eight accumulators in all. */
+#define PANELS(M) (M <= 1 ? 4 : M <= 2 ? 2 : 1)
+
+static inline __attribute__((always_inline)) void wide(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M) {
+    const int V = 2 * PANELS(M);
+    float32x4_t c[4][MR][2], acc[2][8];
+    for (int p = 0; p < PANELS(M); p++) start(t, column + p * NR, n - p * NR, c[p], M);
+    EACH(i, M) EACH(v, V) acc[i][v] = c[v / 2][i][v % 2];
+    for (int64_t tap = 0; tap < t->taps; tap++)
+        for (int64_t k = 0; k < t->run; k++, b += NR) {
+            float32x4_t x[8];
+            EACH(v, V) x[v] = vld1q_f32(b + v / 2 * t->b_panel + v % 2 * 4);
+            EACH(v, V) __asm__("" : "+w"(x[v])); /* else gcc moves each load to its use, where an in-order core waits for it */
+            EACH(i, M) {
+                const float32x4_t y = vld1q_dup_f32(t->a[tap * MR + i] + k);
+                EACH(v, V) acc[i][v] = vfmaq_f32(acc[i][v], x[v], y);
+            }
+        }
+    EACH(i, M) EACH(v, V) c[v / 2][i][v % 2] = acc[i][v];
+    for (int p = 0; p < PANELS(M); p++) finish(t, column + p * NR, n - p * NR, c[p], M);
+}
+
 typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n);
 
 #define EACH_M(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
@@ -79,7 +113,14 @@ typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, i
 EACH_M(TILE)
 static tile_fn *const tiles[MR + 1] = {EACH_M(ROW)};
 
+static void wide_1(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n) { wide(t, b, column, n, 1); }
+static void wide_2(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n) { wide(t, b, column, n, 2); }
+
 void KERNEL(const asymo_gemm_tile *t, int64_t m, int64_t n) {
     const float *b = t->b;
-    for (int64_t j = 0; j < n; j += NR, b += t->b_panel) tiles[m](t, b, t->column + j, ASYMO_MIN(n - j, NR));
+    for (int64_t j = 0, panels; j < n; j += panels * NR, b += panels * t->b_panel) {
+        panels = n - j > (PANELS(m) - 1) * NR ? PANELS(m) : 1;
+        tile_fn *const run = panels == 1 ? tiles[m] : m == 1 ? wide_1 : wide_2;
+        run(t, b, t->column + j, n - j);
+    }
 }

@@ -230,6 +230,31 @@ def test_a_meter_corrects_the_choice(board: Path, proto: bytes, monkeypatch: pyt
     session.close()
 
 
+def test_a_meter_takes_a_core_away(board: Path, proto: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A big core that draws far more than the model thinks: the session goes on without it, to the same bits."""
+    monkeypatch.setattr(clocks, "metered", lambda *_: Metered(lambda _: Meter(), 0.03))
+
+    class Meter:
+        @property
+        def joules(self) -> float:
+            assert session.choice is not None
+            return 1e3 if session.choice.setting.cores[0] else 1e-3
+
+    session = asymo.load(proto, policy="balanced")
+    assert session.choice is not None
+    assert session.choice.setting.cores == (1, 1)
+    x = np.ones((128, 256), np.float32)
+    want = session(x)
+    for _ in range(20_000):
+        got = session(x)
+        if session.choice.setting.cores == (0, 1):
+            break
+    np.testing.assert_array_equal(got, want)
+    assert len(session.placement) == 1
+    np.testing.assert_array_equal(session(x), want)
+    session.close()
+
+
 def test_a_recorded_meter_is_read(board: Path, proto: bytes) -> None:
     rapl(board)
     session = asymo.load(proto, policy="balanced")

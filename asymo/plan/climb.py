@@ -1,5 +1,5 @@
-"""Finds a cheaper neighbour of a setting by measurement: the model's choice is checked against the operating points beside it. Pure: the
-caller runs what it is told and brings what that cost.
+"""Finds a cheaper neighbour of a setting by measurement: the model's choice is checked against the operating points beside it and against
+one core less or more. Pure: the caller runs what it is told and brings what that cost.
 
 Bounded: TRIALS settings at most, then the best stays. Steady: another one must be cheaper by GAIN in the median of SAMPLES windows, and
 the search begins anew only when what was found costs DRIFT more or less than it did, SAMPLES times in a row: heat, other programs.
@@ -7,7 +7,7 @@ the search begins anew only when what was found costs DRIFT more or less than it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -21,8 +21,12 @@ DRIFT = 0.15
 
 
 def neighbours(draw: Draw, setting: Setting) -> list[Setting]:
-    """The settings with one clock an operating point lower or higher, lower ones first. Types that share a clock move together."""
-    found = []
+    """The settings with one clock an operating point lower or higher, then those with one core less or more of a type in use; less comes
+    first. Types that share a clock move together."""
+    return [*_clocks(draw, setting), *_cores(draw, setting)]
+
+
+def _clocks(draw: Draw, setting: Setting) -> Iterator[Setting]:
     for step in (-1, 1):
         for types in draw.coupled:
             used = [t for t in types if setting.cores[t]]
@@ -32,8 +36,15 @@ def neighbours(draw: Draw, setting: Setting) -> list[Setting]:
             at = clocks.index(setting.khz[used[0]]) + step
             if 0 <= at < len(clocks):
                 khz = tuple(clocks[at] if t in used else k for t, k in enumerate(setting.khz))
-                found.append(replace(setting, khz=khz))
-    return found
+                yield replace(setting, khz=khz)
+
+
+def _cores(draw: Draw, setting: Setting) -> Iterator[Setting]:
+    for step in (-1, 1):
+        for t, n in enumerate(setting.cores):
+            if n and n + step <= sum(draw.types[t].clusters) and sum(setting.cores) + step:
+                cores = tuple(m + step * (i == t) for i, m in enumerate(setting.cores))
+                yield Setting(cores, tuple(k if m else 0 for k, m in zip(setting.khz, cores, strict=True)))
 
 
 class Climber:

@@ -83,8 +83,8 @@ STRIP = 256
 ACCUMULATORS = 8
 """Vectors of results a core keeps in flight: latency x pipes of a multiply-add."""
 
-WIDE: dict[int, dict[int, int]] = {32: {1: 4, 2: 4, 3: 2}, 16: {1: 4, 2: 2}, 8: {1: 4, 2: 2}}
-"""nr -> rows -> panels that the kernel takes at a time (csrc/kernels/gemm/f32_avx512.c, f32_avx2.c); else one."""
+WIDE: dict[tuple[int, int], dict[int, int]] = {(14, 32): {1: 4, 2: 4, 3: 2}, (6, 16): {1: 4, 2: 2}, (8, 8): {1: 4, 2: 2}}
+"""(mr, nr) -> rows -> panels that the kernel takes at a time (csrc/kernels/gemm/f32_avx512.c, f32_avx2.c, neon_body.h); else one."""
 
 ALIAS, ALIAS_WAYS, COPIED = 1024, 4, 1 << 16
 """Elements between rows that alias in L1, rows from which on they are copied, elements of a copy (csrc/exec/gemm_block.h)."""
@@ -262,7 +262,7 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
             rests[rows] = rests.get(rows, 0) + times
     whole = unit_m // mr * (blocks_m - 1) + last_m // mr
     tiles = whole + sum(rests.values())
-    wide = WIDE.get(nr, {}).get(m, 0)  # few rows take several panels at a time, those of neighbouring units too
+    wide = WIDE.get((mr, nr), {}).get(m, 0)  # few rows take several panels at a time, those of neighbouring units too
     narrow = panels % wide if wide else panels
     idle = sum(t * max(0, ACCUMULATORS - 2 * r) for r, t in rests.items()) + whole * max(0, ACCUMULATORS - 2 * mr)
     stall = k * narrow * (nr // 2) * idle

@@ -361,6 +361,41 @@ def test_heads_that_share_keys(rng: np.random.Generator) -> None:
     assert [s.kind for s in steps] == ["attention"]
 
 
+# ---- one-hot encodings
+
+ONE_HOT = [node("Unsqueeze", "x last", "a"), node("Equal", "a numbers", "b"), node("Cast", "b", "c", to=1), node("MatMul", "c w", "y")]
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_a_one_hot_product_is_a_gather(dtype: Any, rng: np.random.Generator) -> None:
+    """Numbers that are not encoded have rows of zeros."""
+    x = np.array([[0, 8, 3, 9], [-1, -9, 1 << 30, 2]], dtype)
+    w = f(rng, 9, 5)
+    model = make_model(
+        ONE_HOT, {"x": x}, {"w": w, "last": np.array([-1], np.int64), "numbers": np.arange(9, dtype=dtype)}, {"y": (2, 4, 5)}
+    )
+    (y,), steps = run(model, {"x": x})
+    inside = (x >= 0) & (x < 9)
+    np.testing.assert_array_equal(y, np.where(inside[..., None], w[np.where(inside, x, 0)], 0))
+    assert "gemm" not in kinds(steps)
+    assert "gather" in kinds(steps)
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 3, 2], [1, 2, 3, 4]], ids=str)
+def test_other_numbers_stay_a_product(numbers: list[int], rng: np.random.Generator) -> None:
+    x = np.array([3, 0, 2], np.int64)
+    constants = {"w": f(rng, 4, 5), "last": np.array([-1], np.int64), "numbers": np.array(numbers)}
+    assert "gemm" in kinds(check(ONE_HOT, {"x": x}, constants, {"y": (3, 5)}))
+
+
+def test_infinity_in_a_table_stays_a_product(rng: np.random.Generator) -> None:
+    w = f(rng, 4, 5)
+    w[2, 3] = np.inf
+    x = np.array([3, 0, 2], np.int64)
+    model = make_model(ONE_HOT, {"x": x}, {"w": w, "last": np.array([-1], np.int64), "numbers": np.arange(4)}, {"y": (3, 5)})
+    assert "gemm" in kinds(run(model, {"x": x})[1])
+
+
 # ---- channel shuffle, pools, old opsets
 
 

@@ -50,14 +50,14 @@ def test_parts_of_a_concatenation_lie_side_by_side() -> None:
 
 def test_columns() -> None:
     copy = {"size_bytes": 2, "shape": (3, 5, 7), "src_stride": (35, 7, 1), "dst_stride": (100, 20, 1)}
-    assert columns("copy", copy) == (14, 40)
-    assert columns("copy", {**copy, "dst_stride": (100, 1, 20)}) is None
-    assert columns("copy", {**copy, "dst_stride": (35, 7, 1)}) is None
+    assert columns("copy", copy, 1) == (14, 40)
+    assert columns("copy", {**copy, "dst_stride": (100, 1, 20)}, 1) is None
+    assert columns("copy", {**copy, "dst_stride": (35, 7, 1)}, 1) is None
     conv = {"n": 8, "groups": 2, "y_stride": (9600, 960, 40), "y_batch": 96000}
-    assert columns("conv", conv) == (64, 160)
-    assert columns("conv", {**conv, "y_batch": 96001}) is None
-    assert columns("gemm", {"n": 8, "ldc": 24, "c_stride": (0, 0, 0), "batch": (1, 1, 1)}) == (32, 96)
-    assert columns("fill", {"size_bytes": 4}) is None
+    assert columns("conv", conv, 5) == (64, 160)
+    assert columns("conv", {**conv, "y_batch": 96001}, 5) is None
+    assert columns("gemm", {"n": 8, "ldc": 24, "c_stride": (0, 0, 0), "batch": (1, 1, 1)}, 5) == (32, 96)
+    assert columns("fill", {"size_bytes": 4}, 1) is None
 
 
 @given(st.data())

@@ -11,7 +11,7 @@ from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.ops import Example, Operator, all_given, axis_of, given, known_ints, operator
 from asymo.plan.lower import Lowering
-from asymo.plan.move import copy, copy_region, is_movable
+from asymo.plan.move import cut, is_movable, join
 from asymo.plan.strides import dense
 
 
@@ -44,9 +44,7 @@ class Concat(Operator):
         at, inner = 0, prod(y.shape[axis + 1 :])
         for value in all_given(node.inputs):
             x = lo.input(value)
-            rows, row, pitch = prod(x.shape[:axis]), x.shape[axis] * inner, y.shape[axis] * inner
-            if not lo.redirect(value, node, y.at(at * inner), row, row if rows == 1 else pitch):
-                copy_region(lo, x, y, x.shape, at * inner)
+            join(lo, x, y, at * inner)
             at += x.shape[axis]
 
     def examples(self) -> Iterator[Example]:
@@ -102,13 +100,13 @@ class Split(Operator):
         for value, length in zip(node.outputs, self._lengths(node, x.shape[axis]), strict=False):
             part = x.at(at * inner)
             at += length
-            if value is None:
+            if value is None or not (value.users or lo.graph.is_output(value)):
                 continue
             if prod(x.shape[:axis]) == 1:
                 lo.alias(value, part)
             else:
                 y = lo.output(value)
-                copy(lo, part, y, y.shape, dense(x.shape), dense(y.shape))
+                cut(lo, part, y, dense(x.shape))
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)

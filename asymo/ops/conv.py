@@ -33,9 +33,10 @@ from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.ops.matmul import all_f32
 from asymo.ops.window import arrange, auto_pad, channels, channels_last_strides, pads_of, per_axis, spatial, triple, window
 from asymo.plan import layout
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 from asymo.plan.move import copy
 from asymo.plan.plan import Args
+from asymo.plan.tensor import Tensor
 from asymo.plan.tiles import LANES, winograd_tile
 
 Ints = tuple[int, ...]

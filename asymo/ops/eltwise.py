@@ -19,8 +19,9 @@ from asymo.errors import UnsupportedError
 from asymo.graph.ir import Node, TensorType, Value
 from asymo.ops import Example, Operator, all_given, broadcast, given, operator
 from asymo.plan import opcodes, strides
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
+from asymo.plan.tensor import Tensor
 
 Operand = int | float
 Instruction = tuple[str | Operand, ...]

@@ -19,8 +19,9 @@ from asymo.graph.ir import Node, TensorType
 from asymo.ops import Example, Operator, all_given, broadcast, given, operator
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.plan import layout
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
+from asymo.plan.tensor import Tensor
 
 Ints = tuple[int, ...]
 F32 = np.dtype(np.float32)

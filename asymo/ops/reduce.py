@@ -14,8 +14,9 @@ from asymo.graph.build import ints
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.ops import Example, Operator, axis_of, given, known_ints, operator
 from asymo.ops.matmul import F32, all_f32
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
+from asymo.plan.tensor import Tensor
 
 Ints = tuple[int, ...]
 

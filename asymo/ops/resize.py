@@ -21,6 +21,7 @@ from asymo.ops import Example, Operator, axis_of, given, known, operator
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
 from asymo.plan.lower import Lowering
+from asymo.plan.move import copy
 
 Ints = tuple[int, ...]
 
@@ -243,5 +244,18 @@ class Resample(Operator):
         axis = node.attrs["axis"]
         count, taps = index.shape
         outer, inner = prod(x.shape[:axis]), prod(x.shape[axis + 1 :])
+        times = _repeats(given(node.inputs, 1).const, x.shape[axis]) if weights is None else None
+        if times is not None:
+            shape, size = (outer, x.shape[axis], times, inner), x.shape[axis] * inner
+            copy(lo, x, y, shape, (size, inner, 0, 1), (times * size, times * inner, inner, 1))
+            return
         args = {"outer": outer, "axis": x.shape[axis], "count": count, "inner": inner, "taps": taps}
         lo.emit("resample", args, [x, index, weights, y])
+
+
+def _repeats(index: np.ndarray | None, size: int) -> int | None:
+    """How often every entry of an axis of `size` is repeated, where that is all that the index does."""
+    if index is None or not size or index.size % size:
+        return None
+    times = index.size // size
+    return times if np.array_equal(index.reshape(-1), np.repeat(np.arange(size), times)) else None

@@ -17,9 +17,10 @@ from asymo.ops.epilogue import ACTS
 from asymo.ops.matmul import F32
 from asymo.ops.window import text
 from asymo.plan import layout
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 from asymo.plan.move import copy, fill
 from asymo.plan.plan import Args
+from asymo.plan.tensor import Tensor
 
 CELLS = {"RNN": 0, "LSTM": 1, "GRU": 2}
 GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}

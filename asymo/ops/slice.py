@@ -11,7 +11,7 @@ from asymo.errors import ModelError
 from asymo.graph.ir import Graph, Node, TensorType
 from asymo.ops import Example, Operator, axis_of, given, given_ints, known_ints, operator
 from asymo.plan.lower import Lowering
-from asymo.plan.move import copy, is_movable
+from asymo.plan.move import cut, is_movable
 from asymo.plan.strides import dense
 
 
@@ -66,7 +66,7 @@ class Slice(Operator):
             lo.alias(given(node.outputs), first)
             return
         y = lo.output(given(node.outputs))
-        copy(lo, first, y, y.shape, [s * r.step for s, r in zip(strides, kept, strict=True)], dense(y.shape))
+        cut(lo, first, y, [s * r.step for s, r in zip(strides, kept, strict=True)])
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(0)

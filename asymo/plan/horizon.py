@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import gcd
 from typing import Any, NamedTuple
 
+from asymo.plan.views import rows_of
+
 AHEAD = 32
 """Steps that are looked at; a horizon is no further."""
 
@@ -69,23 +71,12 @@ def targets(kind: str, args: Mapping[str, Any], operands: int) -> range:
     return _TARGETS[kind](args, operands)
 
 
-def columns(kind: str, args: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(bytes of a row, bytes from row to row) of a step that writes rows apart, a part of a concatenation; None of any other."""
-    match kind:
-        case "gemm":
-            width, strides = args["n"], [args["ldc"], *(s for s, b in zip(args["c_stride"], args["batch"], strict=True) if b > 1)]
-        case "conv" | "winograd":
-            width, strides = args["n"] * args.get("groups", 1), [*args["y_stride"], args["y_batch"]]
-        case "dwconv" | "pool":
-            width, strides = args["channels"], [*args["y_stride"], args["y_batch"]]
-        case "copy":
-            *outer, (width, step) = zip(args["shape"], args["dst_stride"], strict=True)
-            if step != 1:
-                return None
-            strides = [stride for size, stride in outer if size > 1]
-        case _:
-            return None
-    size, pitch = args.get("size_bytes", 4), gcd(*strides)
+def columns(kind: str, args: Mapping[str, Any], operand: int) -> tuple[int, int] | None:
+    """(bytes of a row, bytes from row to row) of an operand whose rows lie apart, a part of a concatenation; None of any other."""
+    found = rows_of(kind, args, operand)
+    if found is None:
+        return None
+    size, width, pitch = args.get("size_bytes", 4), found[0], gcd(*found[1])
     return (width * size, pitch * size) if pitch > width else None
 
 

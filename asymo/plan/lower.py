@@ -8,7 +8,7 @@ that can do more (strides) gets them as arguments.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import NamedTuple, Protocol, overload
+from typing import Protocol, overload
 
 import numpy as np
 
@@ -17,60 +17,17 @@ from asymo.graph.absent import present
 from asymo.graph.ir import Graph, Node, Value
 from asymo.plan.arena import Lifetime, lengthen, place
 from asymo.plan.horizon import Access, Region, columns, horizons, targets
+from asymo.plan.moves import elide
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Sharing, Step
 from asymo.plan.share import Sharer
+from asymo.plan.tensor import Buffer, Draft, Move, Tensor
 from asymo.plan.tiles import Fitter
 
-ROW_WRITERS = {"gemm": 5, "conv": 5, "dwconv": 5, "winograd": 5, "pool": 1}
-"""Step kinds that can write rows apart, and the operand that they write."""
+Emit = Callable[["Lowering", Tensor, Tensor, Sequence[int], Sequence[int], Sequence[int]], None]
+"""Emits the steps of a move."""
 
 RESIDUAL_STRIDE = {"gemm": "ldr", "conv": "r_batch", "dwconv": "r_batch", "winograd": "r_batch"}
 """Step kinds whose operand 3 is a residual, and the argument that is 0 without one: what a step costs follows from its arguments."""
-
-
-def with_pitch(kind: str, args: Args, row: int, pitch: int) -> Args | None:
-    """The arguments of a step that wrote dense rows of `row` elements, to write them `pitch` apart; None when its rows are others."""
-    if row == pitch:
-        return args
-    if kind == "gemm":
-        fits = args["n"] == args["ldc"] == row and args["batch"] == (1, 1, 1)
-        return {**args, "ldc": pitch} if fits else None
-    if kind in ROW_WRITERS:
-        strides, batch = args["y_stride"], args["y_batch"]
-        assert isinstance(strides, tuple)
-        assert not isinstance(batch, tuple)
-        if strides[-1] == row:
-            return {**args, "y_stride": tuple(s // row * pitch for s in strides), "y_batch": batch // row * pitch}
-    return None
-
-
-class Buffer:
-    """A piece of memory during lowering. Exactly one of array (a constant), port (an input) or neither (arena or output)."""
-
-    __slots__ = ("nbytes", "array", "input")
-
-    def __init__(self, nbytes: int, array: np.ndarray | None = None, input: int | None = None) -> None:
-        self.nbytes = nbytes
-        self.array = array
-        self.input = input
-
-    @property
-    def is_writable(self) -> bool:
-        return self.array is None and self.input is None
-
-
-class Tensor(NamedTuple):
-    """A dense row-major view of a buffer."""
-
-    buffer: Buffer
-    offset_bytes: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def at(self, elements: int) -> Tensor:
-        """The same memory, starting some elements later (shape kept: steps take theirs from their arguments)."""
-        return Tensor(self.buffer, self.offset_bytes + elements * self.dtype.itemsize, self.shape, self.dtype)
-
 
 Evaluate = Callable[[Node, list[np.ndarray | None]], Sequence[np.ndarray]]
 """Computes a node of constants on the host, where its operator has no `evaluate` of its own."""
@@ -124,18 +81,6 @@ def constant_bytes(graph: Graph) -> int:
     return sum(v.nbytes for v in values)
 
 
-class _Draft:
-    """A step whose operands have no places yet."""
-
-    __slots__ = ("kind", "args", "operands", "node")
-
-    def __init__(self, kind: str, args: Args, operands: list[Tensor | None], node: Node) -> None:
-        self.kind = kind
-        self.args = args
-        self.operands = operands
-        self.node = node
-
-
 class Lowering:
     """Collects the steps of one graph. `machine` says which cores the plan is for: unit sizes and shares follow it, bits do not.
 
@@ -151,7 +96,8 @@ class Lowering:
         self._fitter = Fitter(self._sharer)
         self._tensors: dict[Value, Tensor] = {}
         self._constants: dict[int, Tensor] = {}
-        self._drafts: list[_Draft] = []
+        self._drafts: list[Draft] = []
+        self._moves: list[Move] = []
         self._node: Node | None = None
         for i, value in enumerate(graph.inputs):
             self._tensors[value] = Tensor(Buffer(value.nbytes, input=i), 0, value.shape, value.dtype)
@@ -223,36 +169,13 @@ class Lowering:
         assert self._node is not None
         if kind in RESIDUAL_STRIDE and operands[3] is None:
             args = {**args, RESIDUAL_STRIDE[kind]: 0}
-        self._drafts.append(_Draft(kind, self._fitter.fit(kind, args), list(operands), self._node))
+        self._drafts.append(Draft(kind, self._fitter.fit(kind, args), list(operands), self._node))
 
-    def redirect(self, value: Value, user: Node, target: Tensor, row: int, pitch: int) -> bool:
-        """Lets the step that makes `value` write straight into a part of `target` instead, when nobody but `user` ever reads the value:
-        row i of `row` elements goes to element i * pitch of target. False when that cannot be done."""
-        tensor = self._tensors.get(value)
-        if tensor is None or not tensor.buffer.is_writable or tensor.buffer.nbytes != value.nbytes:
-            return False
-        if value.users.get(user) != 1 or not self._is_only_for(tensor.buffer, user):
-            return False
-        drafts = [d for d in self._drafts if any(t is not None and t.buffer is tensor.buffer for t in d.operands)]
-        if len(drafts) != 1:
-            return False
-        draft = drafts[0]
-        places = [i for i, t in enumerate(draft.operands) if t is not None and t.buffer is tensor.buffer]
-        position = {**ROW_WRITERS, "eltwise": len(draft.operands) - 1}.get(draft.kind)
-        args = with_pitch(draft.kind, draft.args, row, pitch)
-        if places != [position] or args is None:
-            return False
-        draft.args = args
-        draft.operands[places[0]] = target
-        return True
-
-    def _is_only_for(self, buffer: Buffer, user: Node) -> bool:
-        """Whether every name of the buffer ends at `user` or in another name of it."""
-        names = {v for v, t in self._tensors.items() if t.buffer is buffer}
-        for value in names:
-            if self.graph.is_output(value) or any(u is not user and u.output() not in names for u in value.users):
-                return False
-        return True
+    def moved(self, source: Tensor, target: Tensor, shape: Sequence[int], src: Sequence[int], dst: Sequence[int], emit: Emit) -> None:
+        """Emits target[i . dst] = source[i . src] by steps that fall away where nothing has to move (plan/moves.py)."""
+        first = len(self._drafts)
+        emit(self, source, target, shape, src, dst)
+        self._moves.append(Move(source, target, shape, src, dst, self._drafts[first:]))
 
     # ---- what the planner calls
 
@@ -262,6 +185,7 @@ class Lowering:
     def finish(self) -> Plan:
         """Gives every buffer its place and returns the plan."""
         outputs = self._claim_outputs()
+        self._drafts = elide(self._drafts, self._moves, outputs)
         constants: list[np.ndarray] = []
         slots: dict[Buffer, int] = {}
         arena: dict[Buffer, Lifetime] = {}
@@ -306,12 +230,14 @@ class Lowering:
                 return whole
             return whole._replace(pitch=rows[1], column=tensor.offset_bytes % rows[1], width=rows[0])
 
-        def access(draft: _Draft) -> Access:
-            written, rows = targets(draft.kind, draft.args, len(draft.operands)), columns(draft.kind, draft.args)
-            made = [(i in written, t) for i, t in enumerate(draft.operands) if t is not None and t.buffer.is_writable]
-            return Access(
-                tuple(region(t) for is_target, t in made if not is_target), tuple(region(t, rows) for is_target, t in made if is_target)
-            )
+        def access(draft: Draft) -> Access:
+            written = targets(draft.kind, draft.args, len(draft.operands))
+            made = [
+                (i in written, region(t, columns(draft.kind, draft.args, i)))
+                for i, t in enumerate(draft.operands)
+                if t is not None and t.buffer.is_writable
+            ]
+            return Access(tuple(r for is_target, r in made if not is_target), tuple(r for is_target, r in made if is_target))
 
         steps = tuple(
             Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,

@@ -7,9 +7,10 @@ from math import prod
 
 import numpy as np
 
-from asymo.plan.lower import Lowering, Tensor
+from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
 from asymo.plan.strides import collapse, dense
+from asymo.plan.tensor import Tensor
 
 MAX_RANK = 8
 UNIT_BYTES = 16384
@@ -68,9 +69,14 @@ def _emit(lo: Lowering, source: Tensor, target: Tensor, dims: list[tuple[int, in
     )
 
 
-def copy_region(lo: Lowering, source: Tensor, target: Tensor, shape: Sequence[int], offset: int) -> None:
-    """Copies a dense source into the box of `shape` that begins at element `offset` of the dense target."""
-    copy(lo, source, target.at(offset), shape, dense(source.shape), dense(target.shape))
+def join(lo: Lowering, source: Tensor, target: Tensor, offset: int) -> None:
+    """Makes a dense source the box that begins at element `offset` of the dense target: in place where that is possible."""
+    lo.moved(source, target.at(offset), source.shape, dense(source.shape), dense(target.shape), copy)
+
+
+def cut(lo: Lowering, source: Tensor, target: Tensor, src: Sequence[int]) -> None:
+    """Makes the dense target what lies `src` apart in the source, which begins at its first element: in place where that is possible."""
+    lo.moved(source, target, target.shape, src, dense(target.shape), copy)
 
 
 def fill(lo: Lowering, target: Tensor, pattern: np.ndarray) -> None:

@@ -7,6 +7,7 @@ the exceptions of asymo.errors in `check`. Buffers cross by address: `Slots` is 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -88,6 +89,33 @@ def aligned_empty(n_bytes: int, alignment: int = 64) -> npt.NDArray[np.uint8]:
 def aligned_floats(n: int) -> Floats:
     """n uninitialised fp32 values at a multiple of 64 bytes."""
     return aligned_empty(4 * n).view(np.float32)
+
+
+HUGE_PAGE, BLOCK_BYTES = 2 << 20, 8 << 20
+
+
+class _Weights:
+    """Cuts the weights of all sessions out of blocks. NumPy asks for huge pages for arrays of 4 MiB and more; touching a page for the
+    first time is most of what packing small weights costs (a 4 KiB page 3 us, its part of a huge one 0.4 us: Zen 4, virtual machine,
+    2026-11-22). A block goes when the last array in it does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._block, self._used = np.empty(0, np.uint8), 0
+
+    def empty(self, n: int) -> Floats:
+        """n uninitialised fp32 values at a multiple of 64 bytes."""
+        size = -(-4 * n // 64) * 64
+        if size > BLOCK_BYTES // 2:
+            return aligned_empty(4 * n, HUGE_PAGE).view(np.float32)
+        with self._lock:
+            if self._used + size > self._block.nbytes:
+                self._block, self._used = aligned_empty(BLOCK_BYTES, HUGE_PAGE), 0
+            begin, self._used = self._used, self._used + size
+            return self._block[begin : begin + 4 * n].view(np.float32)
+
+
+weights = _Weights()
 
 
 def address(array: npt.NDArray[Any]) -> int:
@@ -469,7 +497,7 @@ def gemm_packed_size(k: int, n: int) -> int:
 def gemm_pack(b: Floats) -> Floats:
     """Packs B[k, n] (fp32, any strides) into panels for the instruction set in use."""
     (k, n), (k_stride, n_stride) = b.shape, b.strides
-    packed = aligned_floats(gemm_packed_size(k, n))
+    packed = weights.empty(gemm_packed_size(k, n))
     lib.asymo_gemm_pack(k, n, _floats(b), k_stride // 4, n_stride // 4, _floats(packed))
     return packed
 
@@ -478,7 +506,7 @@ def winograd_pack(tile: int, w: Floats) -> Floats:
     """Transforms and packs W[n, c, 3, 3] (fp32) for F(tile x tile, 3x3), tile 2 or 4."""
     n, c = w.shape[:2]
     w = np.ascontiguousarray(w)
-    packed = aligned_floats(lib.asymo_winograd_packed_size(tile, c, n))
+    packed = weights.empty(lib.asymo_winograd_packed_size(tile, c, n))
     lib.asymo_winograd_pack(tile, c, n, _floats(w), _floats(packed))
     return packed
 
@@ -487,7 +515,7 @@ def rnn_pack(cell: int, r: Floats) -> Floats:
     """Packs one direction's recurrence weights R[gates * hidden, hidden] (fp32). cell: 0 RNN, 1 LSTM, 2 GRU."""
     hidden = r.shape[1]
     r = np.ascontiguousarray(r)
-    packed = aligned_floats(lib.asymo_rnn_packed_size(cell, hidden))
+    packed = weights.empty(lib.asymo_rnn_packed_size(cell, hidden))
     lib.asymo_rnn_pack(cell, hidden, _floats(r), _floats(packed))
     return packed
 

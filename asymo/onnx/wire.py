@@ -65,6 +65,9 @@ _FIELDS: dict[str, dict[int, tuple[str, str]]] = {
     "Dimension": {1: ("dim_value", "int"), 2: ("dim_param", "str")},
 }  # fmt: skip
 
+_KINDS = {message: dict(fields.values()) for message, fields in _FIELDS.items()}
+"""message: {name: kind}"""
+
 _NUMBERS: dict[str, np.dtype] = {
     "int": np.dtype("<i8"),
     "int32": np.dtype("<i4"),
@@ -83,10 +86,9 @@ class Message:
     _kind: str
 
     def __getattr__(self, name: str) -> Any:  # of fields that were not given
-        for field, kind in _FIELDS[self._kind].values():
-            if field == name:
-                return _default(kind)
-        raise AttributeError(f"{self._kind} has no field {name!r}")
+        if (kind := _KINDS[self._kind].get(name)) is None:
+            raise AttributeError(f"{self._kind} has no field {name!r}")
+        return _default(kind)
 
     def HasField(self, name: str) -> bool:
         return name in self.__dict__
@@ -125,14 +127,11 @@ def _read(data: memoryview, at: int, end: int, message: Message, depth: int) -> 
     kind_of = _FIELDS[message.__dict__["_kind"]]
     into = message.__dict__
     while at < end:
-        key, at = _varint(data, at, end)
+        key, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at, end)
         wire = key & 7
-        if wire == _BYTES:
-            size, at = _varint(data, at, end)
-            start, at = at, at + size
-        elif wire == _VARINT:
-            size, at = _varint(data, at, end)
-            start = at
+        if wire in (_BYTES, _VARINT):
+            size, at = (data[at], at + 1) if at < end and data[at] < 128 else _varint(data, at, end)
+            start, at = at, at + size if wire == _BYTES else at
         else:
             start, at = at, at + _fixed_size(wire, at)
         if at > end:

@@ -100,6 +100,11 @@ def pack_rnn(cell: int, direction: int) -> Callable[[Floats], Floats]:
     return lambda r: _core.rnn_pack(cell, r[direction])
 
 
+def empty(shape: tuple[int, ...]) -> Floats:
+    """Uninitialised weights."""
+    return _core.weights.empty(prod(shape)).reshape(shape)
+
+
 RNN_BLOCK = 16
 """Hidden columns of a block of packed recurrent weights."""
 

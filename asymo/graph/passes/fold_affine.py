@@ -15,6 +15,7 @@ import numpy as np
 
 from asymo.graph.ir import Graph, Node, Value
 from asymo.ops import given, known
+from asymo.plan import layout
 from asymo.plan.lower import Cache
 
 _SOURCES = {"Conv", "ConvTranspose", "Gemm", "BatchNormalization"}
@@ -175,7 +176,7 @@ def _scale(source: Node, w: np.ndarray, k: np.ndarray) -> np.ndarray:
 
 def _product(w: np.ndarray, k: np.ndarray) -> np.ndarray:
     """w k in double, each element rounded once; numpy widens block by block."""
-    result = np.empty(w.shape, np.float32)
+    result = layout.empty(w.shape)
     np.multiply(w, k, out=result, dtype=np.float64, casting="same_kind")
     return result
 

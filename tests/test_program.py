@@ -281,6 +281,16 @@ def test_aligned_empty(n: int) -> None:
     assert _core.address(block) % 64 == 0
 
 
+@pytest.mark.parametrize("sizes", [[1, 15, 16, 17, 1000], [1 << 20] * 5, [(1 << 20) + 1, 3, 1 << 22]], ids=["small", "blocks", "large"])
+def test_weights_do_not_overlap(sizes: list[int]) -> None:
+    arrays = [_core.weights.empty(n) for n in sizes]
+    assert [a.shape for a in arrays] == [(n,) for n in sizes]
+    assert all(_core.address(a) % 64 == 0 for a in arrays)
+    for i, array in enumerate(arrays):
+        array[:] = i
+    assert all((array == i).all() for i, array in enumerate(arrays))
+
+
 def test_slots_hold_their_arrays() -> None:
     slots = Slots(1)
     with pytest.raises((BufferError, ValueError)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+import asymo
 from asymo.bench import energy
 from asymo.bench.energy import Energy, Span
 from asymo.bench.measure import Samples
@@ -135,7 +137,10 @@ def compare(
 
     cache: where converted models are kept; None: nowhere. pin: "mask" leaves the threads where the runtime and the kernel put them,
     "each" binds every thread that works to a CPU of its own (Asymo does so itself). with_energy: joules of each, idle power of the
-    machine subtracted; every visit then lasts as long as the meter needs."""
+    machine subtracted; every visit then lasts as long as the meter needs.
+
+    Load times contain the import of each runtime. Asymo's modules are compiled before, as pip does with all that it installs."""
+    compileall.compile_dir(Path(asymo.__file__).parent, quiet=2)
     with tempfile.TemporaryDirectory() as name, energy.meter((), with_energy) as (sampler, found):
         if sampler is not None:
             seconds = max(seconds, sampler.meter.window_s)

@@ -4,16 +4,13 @@ One thread, fp32, CPU cortex-a76, under qemu-user with the plugin count.c; the t
 repeat to the instruction and say nothing of cycles. ONNX Runtime's and ncnn's wheels come from the package index into an arm64 tree in
 .cache; Asymo is cross-compiled. Models for ncnn are converted on this machine (docs/asymmetry.md lists what that takes).
 
-Without MODEL: the benchmark set (python -m benchmarks.models.fetch). --write: keeps the counts in counts.json, beside which `make arm`
-shows those of the tree at hand.
-
+Without MODEL: the benchmark set (python -m benchmarks.models.fetch).
 Needs Debian, gcc-aarch64-linux-gnu and qemu-user (QEMU 7.2 to 9: plugins of version 1, dynamically linked).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import subprocess
@@ -29,7 +26,6 @@ from benchmarks import models
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "instructions"
 HERE = Path(__file__).parent
-RECORD = HERE / "counts.json"
 WHEELS = ("numpy", "cffi", "psutil", "onnx", "onnxruntime", "ncnn")
 PEERS = ("asymo", "onnxruntime", "ncnn")
 CROSS = "aarch64-linux-gnu-gcc"
@@ -60,6 +56,7 @@ def count(peer: str, model: Path, file: Path) -> Counts | None:
         "PYTHONHOME": str(tree / "usr"),
         "PYTHONPATH": f"{tree / 'site'}:{CACHE / 'asymo'}",
         "PYTHONDONTWRITEBYTECODE": "1",
+        "XDG_CACHE_HOME": str(CACHE / "none"),  # no calibration of another machine
     }
     done = subprocess.run([*qemu, *guest], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     counts = {name: int(value) for name, value in (word.split("=") for word in out.read_text().split())} if out.exists() else {}
@@ -96,20 +93,17 @@ def leanest(counts: Mapping[str, Counts]) -> float | None:
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     parser.add_argument("models", type=Path, nargs="*", metavar="MODEL", help="MODEL.npz beside it holds its inputs")
-    parser.add_argument("--write", action="store_true", help=f"keep the counts in {RECORD.name}")
     args = parser.parse_args(arguments)
     build()
-    record: dict[str, dict[str, Counts]] = {}
+    ratios = []
     print(f"| model | {' | '.join(PEERS)} | leanest peer / asymo |\n| --- |{' --: |' * (len(PEERS) + 1)}")
     for model in args.models or sorted(models.FOLDER.glob("*.onnx")):
         files = {peer: converted(peer, model) for peer in PEERS}
         found = {peer: count(peer, model.resolve(), file.resolve()) for peer, file in files.items() if file is not None}
-        record[model.stem] = {peer: counts for peer, counts in found.items() if counts is not None}
-        print(row(model.stem, record[model.stem]), flush=True)
-    ratios = [ratio for counts in record.values() if (ratio := leanest(counts))]
+        counts = {peer: c for peer, c in found.items() if c is not None}
+        print(row(model.stem, counts), flush=True)
+        ratios += [ratio] if (ratio := leanest(counts)) else []
     print(f"geometric mean over {len(ratios)} models: {math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}, lowest {min(ratios):.2f}")
-    if args.write:
-        RECORD.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

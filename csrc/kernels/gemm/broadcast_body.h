@@ -18,7 +18,7 @@
  * M, V and HALVED are constants after inlining and every loop over them is unrolled, so acc lives in registers. M V is at most MR 2. */
 #pragma once
 
-#include "each.h"
+#include "../simd/each.h"
 #include "gemm.h"
 
 enum { MAX_VECTORS = 8, HALF = LANES / 2 };

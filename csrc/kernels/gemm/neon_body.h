@@ -8,7 +8,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#include "each.h"
+#include "../simd/each.h"
 #include "gemm.h"
 
 enum { MR = 8, NR = 8 };

@@ -25,7 +25,8 @@ def crew(machine: Topology, cores: str | tuple[int, ...] | None = None, threads:
 
 def limited(machine: Topology, allowed: set[int], quota: float = 0.0) -> Topology:
     """The machine with only these CPUs allowed."""
-    return machine._replace(cores=tuple(c for c in machine.cores if c.cpu in allowed),
+    return machine._replace(
+        cores=tuple(c for c in machine.cores if c.cpu in allowed),
         others=tuple(c._replace(allowed=False, reason="offline") for c in machine.cores if c.cpu not in allowed),
         quota=quota,
     )

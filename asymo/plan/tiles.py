@@ -124,13 +124,17 @@ def separable_candidates(batch: int, rows: int, width: int, stride: int, reach: 
 WINOGRAD_COSTS = {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)}
 """tile (0: a direct convolution) -> products of a place; v16 instructions of its input and of its output transform."""
 
+WEIGHT_FLOPS = 3.3
+"""What reading a byte of weights from memory costs, of which the products hide a part: between 2.8 and 3.8 the choices for ResNet-18 and
+VGG-16 are those that were quickest within the networks (docs/kernels-conv.md)."""
+
 
 def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
     """2 or 4: the tile with which a 3x3, stride 1 convolution of c to n channels is cheapest; 0: Winograd does not pay.
 
-    Costs are FLOPs per pair of channels: products, transforms over whole vectors of channels, and the weights, a byte of which costs
-    8 FLOPs unless they stay in 1 MiB of cache from run to run. Winograd must save a quarter. A GEMM of fewer than 4 places is no
-    cheaper than one of 4. docs/kernels-conv.md holds this against measurements.
+    Costs are FLOPs per pair of channels: products, transforms over whole vectors of channels, and the weights, unless they stay in 1 MiB of
+    cache from run to run. Winograd must save a quarter. A GEMM of fewer than 4 places is no cheaper than one of 4.
+    docs/kernels-conv.md holds this against measurements.
     """
 
     def cost(tile: int) -> float:
@@ -138,7 +142,7 @@ def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
         places = batch * prod(ceil_div(size, tile or 1) for size in out)
         transforms = 2.0 * (enter * round_up(c, LANES) + leave * round_up(n, LANES)) / (c * n)
         weights = 4 * products if 4 * products * c * n > 1 << 20 else 0
-        return max(places, 4) * (2 * products + transforms) + 8 * weights
+        return max(places, 4) * (2 * products + transforms) + WEIGHT_FLOPS * weights
 
     tile = min(2, 4, key=cost)
     return tile if cost(tile) < 0.75 * cost(0) else 0

@@ -1,7 +1,8 @@
 """Convolutions: Conv and ConvTranspose as ONNX has them, and the asymo:: forms, which are what gets lowered.
 
 asymo::Conv  Y = act(conv(X, W) + bias + residual)
-  inputs   X, W as ONNX (M, C / group, kernel...), bias (M,) or absent, residual (the shape of Y) or absent, slope (M,) or absent
+  inputs   X, W as ONNX (M, C / group, kernel...), bias (M,) or absent, residual (the shape of Y) or absent, slope (M,) or absent;
+           of a 1x1 convolution also scale (N, 1..., C) or absent: it stands for the convolution of X * scale
   attrs    kernel_shape, strides, pads (begin..., end...), dilations, group; channels_last: X, residual and Y are (N, spatial..., channels),
            else (N, channels, spatial...); only the former is lowered; act, p, q: see ops/epilogue.py
 asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...); instead of pads the attributes begin (what is cut off in
@@ -29,6 +30,7 @@ import numpy as np
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType, Value
 from asymo.ops import Example, Operator, given, need_shape, operator
+from asymo.ops.eltwise import emit_walk
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.ops.matmul import all_f32
 from asymo.ops.window import arrange, auto_pad, channels, channels_last_strides, pads_of, per_axis, spatial, triple, window
@@ -36,10 +38,13 @@ from asymo.plan import layout
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy
 from asymo.plan.plan import Args
+from asymo.plan.strides import collapse, dense
 from asymo.plan.tensor import Tensor
 from asymo.plan.tiles import LANES, winograd_tile
 
 Ints = tuple[int, ...]
+
+SCALE = SLOPE + 1
 
 
 def need_kernel(node: Node, w: TensorType) -> None:
@@ -139,13 +144,19 @@ class AsymoConv(_Conv):
                 lo.emit("dwconv", args, [x, depthwise_weights(lo, w_value, group, prod(win.kernel)), *tail])
                 return
         if pointwise and group == 1:
-            m = batch * prod(dims)
+            scale, packed, m = lo.input(node.input(SCALE)), pack_weights(lo, w_value, 1), prod(dims)
+            images = 1 if scale is None else batch
+            m = m * batch // images
+            if scale is not None:
+                packed = scaled_weights(lo, packed, scale, c, n_all, images)
             args = {
-                "m": m, "n": n_all, "k": c, "lda": c, "ldc": n_all, "ldr": n_all, "batch": (1, 1, 1),
-                "a_stride": (0, 0, 0), "b_stride": (0, 0, 0), "c_stride": (0, 0, 0), "r_stride": (0, 0, 0),
-                **act_args(node),
+                "m": m, "n": n_all, "k": c, "lda": c, "ldc": n_all, "ldr": n_all, "batch": (1, 1, images),
+                "a_stride": (0, 0, m * c), "b_stride": (0, 0, lo.packed_size(c, n_all)), "c_stride": (0, 0, m * n_all),
+                "r_stride": (0, 0, m * n_all), **act_args(node),
             }  # fmt: skip
-            lo.emit("gemm", args, [x, pack_weights(lo, w_value, 1), *tail])
+            if images == 1:
+                args |= dict.fromkeys(("a_stride", "b_stride", "c_stride", "r_stride"), (0, 0, 0))
+            lo.emit("gemm", args, [x, packed, *tail])
             return
         tile = 0
         if win.kernel == (3, 3) and win.stride == one and win.dilation == one and group == 1 and w_value.const is not None:
@@ -171,6 +182,17 @@ class AsymoConv(_Conv):
             **act_args(node),
         }  # fmt: skip
         lo.emit("conv", args, [x, pack_weights(lo, w_value, group), *tail])
+
+
+def scaled_weights(lo: Lowering, packed: Tensor, scale: Tensor, k: int, n: int, images: int) -> Tensor:
+    """The packed weights times the scale of their input channel, for every image: panels of [k][nr]."""
+    nr = lo.machine.geometry[1]
+    panels = -(-n // nr)
+    target = lo.temp((images, panels, k, nr))
+    walk = collapse(target.shape, (0, k * nr, nr, 1), (k, 0, 1, 0), dense(target.shape))
+    weights = packed._replace(dtype=target.dtype)  # which is another where they are left out
+    emit_walk(lo, walk, [("mul", 0, 1)], [2], [weights, scale], [target])
+    return target
 
 
 LINE, LINE_PHASES = 96, 4

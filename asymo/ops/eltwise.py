@@ -154,17 +154,25 @@ def emit_eltwise(
     ins = [lo.input(v) for v in inputs]
     outs = [lo.output(v) for v in outputs]
     walk = strides.collapse(shape, *(strides.broadcast(v.shape, shape) for v in inputs), *(strides.dense(shape) for _ in outputs))
+    emit_walk(lo, walk, body, results, ins, outs)
+
+
+def emit_walk(
+    lo: Lowering, walk: tuple[strides.Ints, ...], body: Sequence[Instruction], results: Sequence[Operand],
+    ins: Sequence[Tensor], outs: Sequence[Tensor],
+) -> None:  # fmt: skip
+    """Emits one eltwise step over a walk: its shape, then the strides of each input and output."""
     _need_rank(lo, walk[0])
-    code, immediates = opcodes.encode(len(inputs), body, results)
+    code, immediates = opcodes.encode(len(ins), body, results)
     args: Args = {
         "rank": len(walk[0]),
         "shape": walk[0],
-        "n_in": len(inputs),
-        "n_out": len(outputs),
+        "n_in": len(ins),
+        "n_out": len(outs),
         "n_code": len(code),
-        "in_type": sum(opcodes.dtype_code(v.dtype) << 4 * i for i, v in enumerate(inputs)),
-        "out_type": sum(opcodes.dtype_code(v.dtype) << 4 * i for i, v in enumerate(outputs)),
-        "unit_size": _unit_size(prod(shape), len(body)),
+        "in_type": sum(opcodes.dtype_code(t.dtype) << 4 * i for i, t in enumerate(ins)),
+        "out_type": sum(opcodes.dtype_code(t.dtype) << 4 * i for i, t in enumerate(outs)),
+        "unit_size": _unit_size(prod(walk[0]), len(body)),
     }
     lo.emit("eltwise", args, [lo.const(code), lo.const(immediates), lo.const(np.array(walk[1:], np.int64)), *ins, *outs])
 

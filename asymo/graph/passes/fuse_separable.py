@@ -13,6 +13,7 @@ from math import prod
 from asymo.graph.ir import Graph, Node, Value
 from asymo.graph.match import is_op
 from asymo.ops import given
+from asymo.ops.conv import SCALE
 from asymo.ops.epilogue import BIAS, RESIDUAL
 from asymo.ops.separable import act_of
 from asymo.plan.lower import Cache
@@ -66,7 +67,7 @@ def pays(before: Node | None, node: Node, behind: Node | None) -> bool:
 
 def _plain(node: Node | None) -> bool:
     """Whether the node is a 2-D convolution with constant weights and an activation that the joined one knows."""
-    if not is_op(node, "Conv", domain="asymo") or node.attrs.get("act") == "prelu":
+    if not is_op(node, "Conv", domain="asymo") or node.attrs.get("act") == "prelu" or node.input(SCALE) is not None:
         return False
     w = given(node.inputs, 1)
     return w.const is not None and len(w.shape) == 4 and 0 not in given(node.outputs).shape

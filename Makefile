@@ -4,7 +4,7 @@
 # make lint      formatters, linters and type checkers, over Python and C
 # make sanitize  kernel and operator tests under the address and undefined behaviour sanitizers
 # make arm       cross-compiles for aarch64 and musl, replays recorded plans and stresses the scheduler, under qemu where needed
-# make arm-full  a new arm64 Debian under qemu: the demo and quick tests, compiled by its own gcc (root rights; half an hour)
+# make arm-full  a new arm64 Debian under qemu: the demo, the sdist and quick tests, compiled by its own gcc (root rights; an hour)
 # make portable  what Android and older C libraries ask of the core
 # make wheels    sdist and wheels for glibc and musl on x86-64 and aarch64, checked
 # make bench     the fixed benchmark set against ONNX Runtime

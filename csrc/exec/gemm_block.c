@@ -38,26 +38,17 @@ void asymo_gemm_copy(const asymo_gemm_rows *rows, int64_t m, int64_t k, float *c
 }
 
 void asymo_gemm_block_run(const asymo_gemm_table_row *kernel, const asymo_gemm_block *s) {
-    const int64_t mr = kernel->mr, nr = kernel->nr, k = s->taps * s->run;
-    asymo_gemm_tile tile = {
+    const asymo_gemm_tile tile = {
+        .a = s->rows.a,
         .taps = s->taps,
         .run = s->run,
-        .b_panel = k * nr,
+        .b = s->b,
+        .b_panel = s->taps * s->run * kernel->nr,
+        .c = s->rows.c,
+        .r = s->rows.r,
         .bias = s->bias,
+        .column = s->column,
         .end = s->end,
     };
-    /* A single tile streams the panels; more tiles take turns on a panel while it is in the cache. */
-    const int64_t step_n = s->m <= mr ? s->n : nr;
-    for (int64_t j = 0; j < s->n; j += step_n) {
-        const int64_t n = ASYMO_MIN(step_n, s->n - j);
-        tile.b = s->b + j * k;
-        tile.column = s->column + j;
-        for (int64_t i = 0; i < s->m; i += mr) {
-            const int64_t m = ASYMO_MIN(mr, s->m - i);
-            tile.a = s->rows.a + i * s->taps;
-            tile.c = s->rows.c + i;
-            tile.r = s->rows.r ? s->rows.r + i : NULL;
-            kernel->ukr(&tile, m, n);
-        }
-    }
+    kernel->ukr(&tile, s->m, s->n);
 }

@@ -31,5 +31,9 @@ static void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64
 }
 
 void asymo_f32_gemm_ukr_4x8k1__portable(const asymo_gemm_tile *t, int64_t m, int64_t n) {
-    for (int64_t j = 0; j < n; j += NR) tile(t, t->b + j / NR * t->b_panel, t->column + j, m, ASYMO_MIN(n - j, NR));
+    for (int64_t j = 0; j < n; j += NR)
+        for (int64_t i = 0; i < m; i += MR) {
+            const asymo_gemm_tile at = asymo_gemm_tile_at(t, i);
+            tile(&at, t->b + j / NR * t->b_panel, t->column + j, ASYMO_MIN(m - i, MR), ASYMO_MIN(n - j, NR));
+        }
 }

@@ -120,7 +120,10 @@ void KERNEL(const asymo_gemm_tile *t, int64_t m, int64_t n) {
     const float *b = t->b;
     for (int64_t j = 0, panels; j < n; j += panels * NR, b += panels * t->b_panel) {
         panels = n - j > (PANELS(m) - 1) * NR ? PANELS(m) : 1;
-        tile_fn *const run = panels == 1 ? tiles[m] : m == 1 ? wide_1 : wide_2;
-        run(t, b, t->column + j, n - j);
+        for (int64_t i = 0; i < m; i += MR) {
+            const asymo_gemm_tile at = asymo_gemm_tile_at(t, i);
+            tile_fn *const run = panels == 1 ? tiles[ASYMO_MIN(m - i, MR)] : m == 1 ? wide_1 : wide_2;
+            run(&at, b, t->column + j, n - j);
+        }
     }
 }

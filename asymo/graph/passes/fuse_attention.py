@@ -136,13 +136,10 @@ def arguments(scores: Scores, value: Value, shape: Ints, y_shape: Ints, perm: In
     y_strides = [0] * len(shape)
     for axis, step in zip(perm, strides.dense(y_shape), strict=True):
         y_strides[axis] = step
-    y_steps = [0] * len(shape)
-    for axis, step in zip(perm, strides.dense(y_shape), strict=True):
-        y_steps[axis] = step
     args = step_args(
         strided(q), Strided((*k.shape[:-2], keys, depth), (*k.strides[:-2], k.strides[-1], 1)), strided(v),
         None if mask is None else Strided(whole_rank(mask.shape, 1, len(shape)), whole_rank(mask.strides, 0, len(shape))),
-        Strided(shape, tuple(y_steps)), scores.scale,
+        Strided(shape, tuple(y_strides)), scores.scale,
     )  # fmt: skip
     return None if args is None else ([q, k, v, mask], args)
 

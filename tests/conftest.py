@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -18,8 +18,9 @@ os.environ["XDG_CACHE_HOME"] = "/proc"  # this machine's calibration is not thei
 
 from asymo import _core
 
-settings.register_profile("desk", deadline=None)  # a busy machine is no failure
-settings.register_profile("ci", deadline=None, derandomize=True)  # CI repeats the same examples; at a desk every run tries new ones
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
+settings.register_profile("desk", PATIENT)
+settings.register_profile("ci", PATIENT, derandomize=True)  # CI repeats the same examples; at a desk every run tries new ones
 settings.load_profile("ci" if os.environ.get("CI") else "desk")
 
 

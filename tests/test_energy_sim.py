@@ -90,7 +90,8 @@ def test_a_governor_that_comes_late_costs_time() -> None:
     late, spent = simulated.run_governed(plan, MACHINE, DRAW, windows, "static")
     slow, _ = simulated.run_governed(plan, MACHINE, DRAW, [Window(0.0, float("inf"), windows[0].khz)], "static")
     assert still.seconds * 1.2 < late.seconds < slow.seconds
-    assert slow.seconds == pytest.approx(3.5 * still.seconds, rel=0.15)
+    most = max(top / low for top, low in zip(TOP.khz, windows[0].khz, strict=True))  # memory keeps its speed
+    assert 2 < slow.seconds / still.seconds <= most
     assert spent.total > 0
 
 

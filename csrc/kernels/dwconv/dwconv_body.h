@@ -1,51 +1,43 @@
 /* dwconv_body.h: see dwconv.h. */
-#include "../simd/each.h"
 #include "../simd/v16.h"
 #include "dwconv.h"
 
-/* The vector of a pass and its pixels: their accumulators, one kernel row's weights and one column fill the registers. */
-#if defined(ASYMO_VEC_NEON)
-#include "../simd/v8_neon.h"
-#define VEC(f) v8_##f
-typedef v8 vec;
-enum { LANES = 8, WIDEST = 8 };
-#else
-#define VEC(f) v16_##f
-typedef v16 vec;
+/* Pixels of a pass: their accumulators, the columns of one kernel row and its weights fill the registers. */
 #if defined(ASYMO_VEC_AVX512)
-enum { LANES = 16, WIDEST = 8 };
+enum { WIDEST = 8 };
 #else
-enum { LANES = 16, WIDEST = 4 };
-#endif
+enum { WIDEST = 4 };
 #endif
 
 /* n channels from c on, of `pixels` pixels from i on, to y[p ld]. Called with constants, so that the accumulators live in registers. taps
- * is a constant where the shape is common; then ratio is x_step / x_tap and neighbours share the columns they load. Else both are 0. */
-V16_FN void block(const asymo_dwconv_span *s, int pixels, int taps, int ratio, int64_t i, int64_t c, int64_t n, float *y, int64_t ld) {
+ * is a constant where the shape is common; then ratio is x_step / x_tap and neighbours share the columns they load. Else ratio is 0. */
+V16_FN void block(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t ratio, int64_t i, int64_t c, int64_t n, float *y,
+                  int64_t ld) {
     const float *x = s->x + i * s->x_step + c, *w = s->w + c;
-    const vec start = s->bias == NULL ? VEC(zero)() : VEC(load_most)(s->bias + c, n);
-    vec acc[WIDEST];
-    EACH(p, pixels) acc[p] = start;
-    for (int64_t h = 0; h < s->rows; h++, x += s->x_row, w += s->w_row) {
-        EACH(k, taps) {
-            const vec weight = VEC(load_most)(w + k * s->w_tap, n);
-            EACH(p, pixels) acc[p] = VEC(fma)(VEC(load_most)(x + (p * ratio + k) * s->x_tap, n), weight, acc[p]);
+    const v16 start = s->bias == NULL ? v16_zero() : v16_load_n(s->bias + c, n);
+    v16 acc[8];
+    _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) acc[p] = start;
+    for (int64_t h = 0; h < s->rows; h++, x += s->x_row, w += s->w_row) _Pragma("GCC unroll 7") for (int64_t k = 0; k < taps; k++) {
+            const float *weights = w + k * s->w_tap;
+            const v16 weight = v16_load_most(weights, n);
+            _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
+                const float *column = x + (ratio ? (p * ratio + k) * s->x_tap : p * s->x_step + k * s->x_tap);
+                acc[p] = v16_fma(v16_load_most(column, n), weight, acc[p]);
+            }
         }
-        for (int64_t k = 0; !taps && k < s->taps; k++) {
-            const vec weight = VEC(load_most)(w + k * s->w_tap, n);
-            EACH(p, pixels) acc[p] = VEC(fma)(VEC(load_most)(x + p * s->x_step + k * s->x_tap, n), weight, acc[p]);
+    const v16 lo = v16_set1(s->end.lo), hi = v16_set1(s->end.hi);
+    _Pragma("GCC unroll 8") for (int p = 0; p < pixels; p++) {
+        if (s->r != NULL) {
+            const float *r = s->r + (i + p) * s->r_pixel + c;
+            acc[p] = v16_add(acc[p], v16_load_most(r, n));
         }
+        const v16 bounded = v16_min(hi, v16_max(lo, acc[p]));
+        v16_store_most(y + p * ld, bounded, n);
     }
-    const vec lo = VEC(set1)(s->end.lo), hi = VEC(set1)(s->end.hi);
-    if (s->r != NULL) {
-        const float *r = s->r + i * s->r_pixel + c;
-        EACH(p, pixels) acc[p] = VEC(add)(acc[p], VEC(load_most)(r + p * s->r_pixel, n));
-    }
-    EACH(p, pixels) VEC(store_most)(y + p * ld, VEC(min)(hi, VEC(max)(lo, acc[p])), n);
 }
 
 /* Straight to y, or some channels at a time to the stack and from there to y. */
-V16_FN void pass(const asymo_dwconv_span *s, int pixels, int taps, int ratio, int64_t i) {
+V16_FN void pass(const asymo_dwconv_span *s, int pixels, int64_t taps, int64_t ratio, int64_t i) {
     enum { STAGE = 1024 };
     float stage[STAGE] __attribute__((aligned(64)));
     const asymo_epilogue *end = &s->end;
@@ -55,14 +47,14 @@ V16_FN void pass(const asymo_dwconv_span *s, int pixels, int taps, int ratio, in
         float *y = s->y + i * s->y_pixel + first, *to = end->apply == NULL ? y : stage;
         const int64_t ld = end->apply == NULL ? s->y_pixel : last - first;
         int64_t c = first;
-        for (; c + LANES <= last; c += LANES) block(s, pixels, taps, ratio, i, c, LANES, to + (c - first), ld);
+        for (; c + 16 <= last; c += 16) block(s, pixels, taps, ratio, i, c, 16, to + (c - first), ld);
         if (c < last) block(s, pixels, taps, ratio, i, c, last - c, to + (c - first), ld);
         if (end->apply != NULL)
             end->apply(end->act, pixels, last - first, stage, ld, y, s->y_pixel, end->slope ? end->slope + first : NULL, end->p, end->q);
     }
 }
 
-V16_FN void span_of(const asymo_dwconv_span *s, int taps, int ratio) {
+V16_FN void span_of(const asymo_dwconv_span *s, int64_t taps, int64_t ratio) {
     int64_t i = 0;
     for (; i + WIDEST <= s->pixels; i += WIDEST) pass(s, WIDEST, taps, ratio, i);
     if (WIDEST > 4 && i + 4 <= s->pixels) {
@@ -83,11 +75,6 @@ V16_FN void span_of(const asymo_dwconv_span *s, int taps, int ratio) {
  *     phase[0]     0   2   4   6
  *     phase[1]       1   3   5   7 */
 enum { MOST_RATIO = 4, DEPTH = 128, FEWEST_PIXELS = 16 };
-#if defined(ASYMO_VEC_AVX512)
-enum { LINE = 8 };
-#else
-enum { LINE = 4 };
-#endif
 
 V16_FN void deal(const float *x, int64_t step, int64_t count, int64_t width, float *phase) {
     for (int64_t j = 0; j < count; j++) phase[j] = x[j * step];
@@ -95,9 +82,9 @@ V16_FN void deal(const float *x, int64_t step, int64_t count, int64_t width, flo
 }
 
 V16_FN void line_block(const asymo_dwconv_span *s, int vectors, int64_t ratio, int64_t i, int64_t n) {
-    float phase[MOST_RATIO][LINE * 16 + DEPTH], line[LINE * 16];
-    v16 acc[LINE];
-    EACH(v, vectors) acc[v] = v16_set1(s->bias == NULL ? 0.0f : *s->bias);
+    float phase[MOST_RATIO][WIDEST * 16 + DEPTH], line[WIDEST * 16];
+    v16 acc[WIDEST];
+    _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) acc[v] = v16_set1(s->bias == NULL ? 0.0f : *s->bias);
     for (int64_t h = 0; h < s->rows; h++) {
         for (int64_t k = 0; k < s->taps; k += ratio * DEPTH) {
             const float *x = s->x + h * s->x_row + i * s->x_step + k * s->x_tap, *w = s->w + h * s->w_row + k * s->w_tap;
@@ -107,11 +94,13 @@ V16_FN void line_block(const asymo_dwconv_span *s, int vectors, int64_t ratio, i
             for (int64_t d = 0; d < depth; d++)
                 for (int64_t q = 0; q < ASYMO_MIN(ratio, taps - d * ratio); q++, w += s->w_tap) {
                     const v16 weight = v16_set1(*w);
-                    EACH(v, vectors) { acc[v] = v16_fma(v16_load(phase[q] + d + 16 * v), weight, acc[v]); }
+                    _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) {
+                        acc[v] = v16_fma(v16_load(phase[q] + d + 16 * v), weight, acc[v]);
+                    }
                 }
         }
     }
-    EACH(v, vectors) v16_store(line + 16 * v, acc[v]);
+    _Pragma("GCC unroll 8") for (int v = 0; v < vectors; v++) v16_store(line + 16 * v, acc[v]);
     if (s->r != NULL)
         for (int64_t p = 0; p < n; p++) line[p] += s->r[(i + p) * s->r_pixel];
     if (s->end.apply != NULL) asymo_epilogue_tile(&s->end, line, n, 1, 1, 0);
@@ -122,10 +111,10 @@ V16_FN void line_block(const asymo_dwconv_span *s, int vectors, int64_t ratio, i
 }
 
 V16_FN void line_of(const asymo_dwconv_span *s, int64_t ratio) {
-    for (int64_t i = 0; i < s->pixels; i += 16 * LINE) {
-        const int64_t n = ASYMO_MIN(s->pixels - i, 16 * LINE);
+    for (int64_t i = 0; i < s->pixels; i += 16 * WIDEST) {
+        const int64_t n = ASYMO_MIN(s->pixels - i, 16 * WIDEST);
         if (n > 64)
-            line_block(s, LINE, ratio, i, n);
+            line_block(s, WIDEST, ratio, i, n);
         else if (n > 32)
             line_block(s, 4, ratio, i, n);
         else if (n > 16)
@@ -155,5 +144,5 @@ void ASYMO_NAME(asymo_dwconv_pixels)(const asymo_dwconv_span *s) {
     else if (s->taps == 7 && s->x_step == s->x_tap)
         span_of(s, 7, 1);
     else
-        span_of(s, 0, 0);
+        span_of(s, s->taps, 0);
 }

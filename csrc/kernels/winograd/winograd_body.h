@@ -1,7 +1,8 @@
 /* winograd_body.h: see winograd.h. */
-#include "../simd/each.h"
 #include "../simd/v16.h"
 #include "winograd.h"
+
+#define UNROLL _Pragma("GCC unroll 6")
 
 /* b = B' d for one line of T cells. */
 V16_FN void input_line(int tile, const v16 d[6], v16 b[6]) {
@@ -44,19 +45,19 @@ V16_FN void output_line(int tile, const v16 m[6], v16 y[4]) {
 V16_FN void input_block(const int tile, const int is_whole, const asymo_winograd_patch *patch, int64_t c, int64_t n) {
     const int T = tile + 2;
     v16 half[6][6];
-    EACH(j, T) {
+    UNROLL for (int j = 0; j < T; j++) {
         v16 d[6], b[6];
-        EACH(i, T) {
+        UNROLL for (int i = 0; i < T; i++) {
             const int is_inside = is_whole || (i >= patch->top && i < patch->bottom && j >= patch->left && j < patch->right);
             d[i] = is_inside ? v16_load_most(patch->x + i * patch->row + j * patch->pixel + c, n) : v16_zero();
         }
         input_line(tile, d, b);
-        EACH(i, T) half[i][j] = b[i];
+        UNROLL for (int i = 0; i < T; i++) half[i][j] = b[i];
     }
-    EACH(i, T) {
+    UNROLL for (int i = 0; i < T; i++) {
         v16 b[6];
         input_line(tile, half[i], b);
-        EACH(j, T) v16_store_most(patch->v + (i * T + j) * patch->v_step + c, b[j], n);
+        UNROLL for (int j = 0; j < T; j++) v16_store_most(patch->v + (i * T + j) * patch->v_step + c, b[j], n);
     }
 }
 
@@ -69,18 +70,18 @@ V16_FN void input(const int tile, const int is_whole, const asymo_winograd_patch
 V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t c, int64_t n) {
     const int T = tile + 2;
     v16 half[4][6];
-    EACH(j, T) {
+    UNROLL for (int j = 0; j < T; j++) {
         v16 m[6], y[4];
-        EACH(i, T) m[i] = v16_load_most(out->m + (i * T + j) * out->m_step + c, n);
+        UNROLL for (int i = 0; i < T; i++) m[i] = v16_load_most(out->m + (i * T + j) * out->m_step + c, n);
         output_line(tile, m, y);
-        EACH(i, tile) half[i][j] = y[i];
+        UNROLL for (int i = 0; i < tile; i++) half[i][j] = y[i];
     }
     const v16 bias = out->bias == NULL ? v16_zero() : v16_load_most(out->bias + c, n);
     const v16 lo = v16_set1(out->end.lo), hi = v16_set1(out->end.hi);
     for (int64_t i = 0; i < out->rows; i++) {
         v16 y[4];
         output_line(tile, half[i], y);
-        EACH(j, tile) {
+        UNROLL for (int j = 0; j < tile; j++) {
             if (j >= out->columns) break;
             v16 acc = v16_add(y[j], bias);
             if (out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));

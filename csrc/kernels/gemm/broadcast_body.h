@@ -57,6 +57,7 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
             const half z = HALVED ? half_load_n(b + LANES * V, HALF) : half_set0();
             b += NR;
             EACH(i, M) {
+                /* cppcheck-suppress uninitvar ; the rows that are held have been set */
                 const float *const a_i = i < HELD ? held[i] : a[i];
                 const vec y = V ? set1(a_i[k]) : set0();
                 EACH(v, V) acc[i][v] = fmadd(y, x[v], acc[i][v]);

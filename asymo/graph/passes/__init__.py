@@ -32,6 +32,7 @@ from asymo.graph.passes import (
     join_splits,
     layout,
     merge_eltwise,
+    slice_batch,
     specialise,
 )
 
@@ -57,6 +58,7 @@ PLAN: tuple[ModuleType, ...] = (
     fuse_epilogue,
     layout,
     absorb_transposes,
+    slice_batch,
     fuse_scale,
     fuse_separable,
     merge_eltwise,

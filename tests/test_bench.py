@@ -107,6 +107,18 @@ def test_a_peer_that_cannot_run_the_model_says_why(tmp_path: Path) -> None:
     assert "ModelError" in row["error"]
 
 
+def test_a_peer_that_computes_something_else_has_no_time(tmp_path: Path) -> None:
+    field = []
+    for peer, size in (("asymo", 8), ("ncnn", 1)):
+        info = {"version": "1", "load_ms": 1.0, "first_ms": 1.0}
+        field.append(compare.Contestant(peer, 1, None, tmp_path / f"{peer}.npz", info, ns=[1000]))
+        np.savez(field[-1].outputs, y=np.ones((size, 10)))
+    ours, theirs = compare._rows("m", field, lambda c: None)
+    assert ours["difference"] == 0
+    assert "sizes" in theirs["error"]
+    assert "median_ms" not in theirs
+
+
 def test_measure_counts_and_times() -> None:
     ticks = iter(range(0, 10**9, 1000))
     samples = measure(lambda: None, warmup=2, runs=5, clock=lambda: next(ticks))

@@ -197,13 +197,17 @@ def _rows(model: str, field_: list[Contestant], spent: Callable[[Contestant], En
         if not c.ns:
             rows.append({**row, "error": c.info.get("error", "no samples")})
             continue
+        assert oracle is not None
+        off = difference(c.outputs, oracle.outputs)
+        if off is None:
+            rows.append({**row, "error": f"its outputs have other sizes than {oracle.peer}'s: it computed something else"})
+            continue
         samples = Samples(tuple(c.ns))
         row |= {"median_ms": samples.median_ms, "p25_ms": samples.percentile_ms(25), "p75_ms": samples.percentile_ms(75)}
         row["ratio"] = samples.median_ms * 1e6 / ours[c.threads] if c.threads in ours else None
         row |= cost.row() if (cost := spent(c)) else {}
         row |= {"load_ms": c.info["load_ms"], "first_ms": c.info["first_ms"], "peak_mb": c.peak_mb}
-        row["difference"] = difference(c.outputs, oracle.outputs) if oracle is not None else None
-        rows.append({**row, "version": c.info["version"]})
+        rows.append({**row, "difference": off, "version": c.info["version"]})
     return rows
 
 

@@ -72,7 +72,10 @@ __all__ = list(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'asymo' has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    from asymo.collector import held
+
+    with held():
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from asymo import __version__, errors, knobs
 from asymo._asymo import ffi, lib  # type: ignore[import-not-found]
+from asymo.record import NamedTuple
 
 if TYPE_CHECKING:
     import numpy.typing as npt

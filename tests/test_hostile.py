@@ -39,8 +39,8 @@ def load(data: bytes | onnx.ModelProto | Path) -> Any:
     """Reads and runs the load passes."""
     graph, _ = reader.read(data.SerializeToString() if isinstance(data, onnx.ModelProto) else data)
     cache = Cache(host.evaluate)
-    for module in passes.LOAD:
-        module.run(graph, cache)
+    for step in passes.LOAD:
+        step.run(graph, cache)
     return graph
 
 

@@ -26,10 +26,10 @@ def check(proto: onnx.ModelProto, feeds: dict[str, np.ndarray], tolerance: float
     """Runs all load passes and compares; returns the graph."""
     graph = read(proto)
     cache = Cache(host.evaluate)
-    for module in passes.LOAD:
-        module.run(graph, cache)
-    for module in passes.LOAD:
-        module.ensures(graph)
+    for step in passes.LOAD:
+        step.run(graph, cache)
+    for step in passes.LOAD:
+        step.module.ensures(graph)
     expected = ReferenceEvaluator(proto).run(None, feeds)
     results = host.Body(graph)([feeds[v.name] for v in graph.inputs])
     for result, want in zip(results, expected, strict=True):
@@ -86,8 +86,8 @@ def test_batchnorm_folds_into_grouped_transposed_convolution(rng: np.random.Gene
     groups += [node("ConvTranspose", [f"x{i}", f"w{i}"], [f"u{i}"]) for i in range(2)]
     oracle = model([*groups, node("Concat", ["u0", "u1"], ["u"], axis=1), BN], inputs, constants=constants)
     ir = read(proto)
-    for module in passes.LOAD:
-        module.run(ir, Cache(host.evaluate))
+    for step in passes.LOAD:
+        step.run(ir, Cache(host.evaluate))
     assert ops_of(ir) == ["ConvTranspose"]
     w, b = ir.nodes[0].inputs[1:]
     assert w is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
@@ -357,6 +358,17 @@ def test_free_dimensions_are_given_sizes() -> None:
         session.run(None, {"x": np.zeros((4, 3), np.float32)})
     with pytest.raises(InvalidArgumentError, match="'n'"):
         options.add_free_dimension_override_by_name("n", -1)
+
+
+@pytest.mark.parametrize("source", [RELU, b"no model"])
+def test_loading_leaves_the_collector_as_it_was(source: bytes) -> None:
+    for is_on in (False, True):
+        (gc.enable if is_on else gc.disable)()
+        try:
+            asymo.InferenceSession(source).run(None, {"x": np.zeros((4, 3), np.float32)})
+        except asymo.ModelError:
+            assert source != RELU
+        assert gc.isenabled() is is_on
 
 
 @pytest.mark.parametrize("form", ["run", "run_with_iobinding", "run_with_ort_values", "run_async"])

@@ -8,20 +8,17 @@ What measures (asymo/cost/calibrate.py) is imported where something has to be me
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from pathlib import Path
 from typing import Any
 
-from asymo import __version__, _core, knobs
+from asymo import __version__, _core, knobs, log
 from asymo.cost import speeds
 from asymo.cost.speeds import Machine
 from asymo.device import places
 from asymo.device.topology import Topology
 from asymo.errors import InvalidArgumentError
-
-log = logging.getLogger("asymo")
 
 
 def path() -> Path:

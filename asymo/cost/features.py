@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import gcd, log, prod
-from typing import Any, NamedTuple
+from typing import Any
+
+from asymo.record import NamedTuple
 
 Args = Mapping[str, Any]
 

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
 from math import inf, sqrt
-from typing import NamedTuple
+
+from asymo.record import NamedTuple
 
 CACHE_SHARE = 0.5
 """How much of a cache one operand may fill; the others pass through the rest (systems.md 1.3.3)."""

@@ -10,11 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo.cost.features import CLASSES, CYCLES
 from asymo.device.topology import Core, Topology
 from asymo.errors import InvalidArgumentError
+from asymo.record import NamedTuple
 
 FORMAT = 1
 """Version of the text form."""

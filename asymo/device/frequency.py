@@ -15,7 +15,6 @@ SIGINT, SIGTERM and SIGHUP, and, after a SIGKILL, by `recover` at the next start
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -25,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from asymo import knobs
+from asymo import knobs, log
 from asymo.device import cpufreq, uclamp
 from asymo.device.cpufreq import FOLDER, GOVERNOR, LIMITS, MAX, MIN, SETSPEED, USERSPACE, WAYS, Policy
 from asymo.device.files import Files, format_cpu_list
@@ -35,7 +34,6 @@ from asymo.device.undo import Undo
 
 __all__ = ["Access", "Available", "Clock", "Held", "Levers", "Outcome", "Policy", "Restored", "recover"]
 
-log = logging.getLogger("asymo")
 
 UCLAMP = "uclamp"
 

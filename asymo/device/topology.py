@@ -9,11 +9,12 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo.device import cgroup, cpuinfo, parts
 from asymo.device.files import Files, format_cpu_list, parse_cpu_list
 from asymo.errors import InvalidArgumentError
+from asymo.record import NamedTuple
 
 __all__ = ["Core", "Limits", "Topology", "format_cpu_list", "limits", "parse_cpu_list", "read"]
 

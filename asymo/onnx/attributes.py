@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from asymo.graph.ir import Graph
 from asymo.onnx import require
 from asymo.onnx.tensors import ExternalData, sparse_to_array, to_array
 from asymo.onnx.wire import Message
+from asymo.record import NamedTuple
 
 
 class TypeProto(NamedTuple):

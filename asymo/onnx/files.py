@@ -9,11 +9,11 @@ from __future__ import annotations
 import mmap
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from asymo.errors import ModelError
+from asymo.record import NamedTuple
 
 WORTH_MAPPING = 1 << 14
 """Bytes: smaller tensors are copied at once."""

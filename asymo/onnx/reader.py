@@ -12,7 +12,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from asymo.onnx.files import Files
 from asymo.onnx.host import runs
 from asymo.onnx.tensors import MAX_RANK, ExternalData, sparse_to_array, to_array
 from asymo.onnx.wire import Message, parse
+from asymo.record import NamedTuple
 
 OLDEST_OPSET = 7
 """Older models are converted by onnx.version_converter."""

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo import ops
 from asymo.onnx.host import CONTROL
+from asymo.record import NamedTuple
 
 FIRST_OPSET = 7
 """Versions that end before this opset are left out: the reader never sees them."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,17 +40,21 @@ class NeedsValue(Exception):
         self.value = value
 
 
-@dataclass
 class Example:
     """One test case: a node by its ONNX inputs. `inputs` may hold None (absent). `constant` names the indices that are initialisers.
     `tolerance` is relative to the largest output."""
 
-    inputs: list[np.ndarray | None]
-    attrs: dict[str, Any] = field(default_factory=dict)
-    outputs: int = 1
-    opset: int = 21
-    constant: tuple[int, ...] = ()
-    tolerance: float = 1e-5
+    def __init__(
+        self,
+        inputs: list[np.ndarray | None],
+        attrs: dict[str, Any] | None = None,
+        outputs: int = 1,
+        opset: int = 21,
+        constant: tuple[int, ...] = (),
+        tolerance: float = 1e-5,
+    ) -> None:
+        self.inputs, self.attrs, self.outputs, self.opset = inputs, attrs or {}, outputs, opset
+        self.constant, self.tolerance = constant, tolerance
 
 
 class Operator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from asymo.ops import Example, all_given, broadcast, given, operator
 from asymo.ops.arithmetic import draw
 from asymo.ops.eltwise import Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
+from asymo.record import NamedTuple
 
 INF = float("inf")
 

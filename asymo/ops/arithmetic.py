@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from asymo.graph.ir import Node, TensorType
 from asymo.ops import Example, all_given, given, operator
 from asymo.ops.eltwise import BOOL, Code, Elementwise, Operand, emit_typed_chain, is_float
 from asymo.plan.lower import Lowering
+from asymo.record import NamedTuple
 
 INTS = (np.int32, np.int64, np.uint8, np.int8)
 NUMBERS = (*INTS, np.float64)

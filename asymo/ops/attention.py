@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from asymo.ops.matmul import F32, all_f32, merge_dims, spread
 from asymo.plan import strides
 from asymo.plan.lower import Lowering
 from asymo.plan.plan import Args
+from asymo.record import NamedTuple
 
 Ints = tuple[int, ...]
 

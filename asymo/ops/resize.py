@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil, floor, isclose, prod
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from asymo.ops.matmul import F32
 from asymo.ops.window import text
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy
+from asymo.record import NamedTuple
 
 Ints = tuple[int, ...]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from asymo.errors import ModelError
 from asymo.graph.ir import Node, TensorType
+from asymo.record import NamedTuple
 
 Ints = tuple[int, ...]
 

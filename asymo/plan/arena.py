@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+
+from asymo.record import NamedTuple
 
 ALIGNMENT = 64
 """Bytes: a cache line, and one AVX-512 register."""

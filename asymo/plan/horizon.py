@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import gcd
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo.plan.views import rows_of
+from asymo.record import NamedTuple
 
 AHEAD = 32
 """Steps that are looked at; a horizon is no further."""

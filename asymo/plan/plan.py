@@ -5,11 +5,10 @@ A program addresses memory by slot: slot 0 is the arena, then come the constants
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from asymo.cost.speeds import Machine
+from asymo.record import NamedTuple
 
 Number = int | float
 Args = dict[str, Number | tuple[Number, ...]]

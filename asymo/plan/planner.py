@@ -12,8 +12,8 @@ from asymo.plan.plan import Plan
 
 def plan(graph: Graph, cache: Cache, machine: Machine, packs: bool = True) -> Plan:
     """The plan of a graph with concrete shapes, all of it native, for these cores. The graph is rewritten. packs: see `Lowering`."""
-    for module in passes.PLAN:
-        module.run(graph, cache)
+    for step in passes.PLAN:
+        step.run(graph, cache)
     lowering = Lowering(graph, cache, machine, packs)
     for node in graph.nodes:
         lowering.begin(node)

@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 from math import ceil, inf, log
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo.cost import steps
 from asymo.cost.features import CLASSES
 from asymo.cost.speeds import Machine
 from asymo.plan.plan import SERIAL, Sharing
+from asymo.record import NamedTuple
 
 GAIN = 0.02
 """What more cores must bring, of a step's time: predictions are no better than that."""

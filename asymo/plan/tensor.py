@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from asymo.graph.ir import Node
 from asymo.plan.plan import Args
+from asymo.record import NamedTuple
 
 
 class Buffer:

@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import inf, isqrt, prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo.plan.plan import Args
 from asymo.plan.share import GAIN, Sharer, Sketch
+from asymo.record import NamedTuple
 
 UNITS_PER_CORE = (1, 3, 8, 20, 50)
 """Numbers of units that are weighed."""

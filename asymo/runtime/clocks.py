@@ -5,7 +5,6 @@ The decision is `asymo.plan.frequency.choose`, the writing `asymo.device.frequen
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +12,7 @@ from functools import partial
 from math import inf
 from weakref import finalize
 
-from asymo import knobs
+from asymo import knobs, log
 from asymo.cost import energy, power
 from asymo.cost.energy import Setting
 from asymo.cost.power import Draw
@@ -28,8 +27,6 @@ from asymo.plan.frequency import Choice, Policy
 from asymo.plan.plan import Plan
 from asymo.runtime.crew import Crew
 from asymo.runtime.metered import Metered, metered
-
-log = logging.getLogger("asymo")
 
 
 def levers() -> Levers:
@@ -180,9 +177,9 @@ class Clocks:
         """Says once what would have been set, and how."""
         if not self._is_told:
             self._is_told = True
-            level = logging.WARNING if levers().policies() else logging.INFO
+            say = log.warning if levers().policies() else log.info
             how = "; ".join(advice(setting, machine)) or "the kernel refused: see the session's `clocks`"
-            log.log(level, "policy %s chooses cores alone, it cannot set %s: %s", self.policy, described(setting, machine), how)
+            say("policy %s chooses cores alone, it cannot set %s: %s", self.policy, described(setting, machine), how)
 
 
 def described(setting: Setting, machine: Machine) -> str:

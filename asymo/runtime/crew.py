@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from asymo._core import Worker
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
 from asymo.device.topology import Core, Topology, parse_cpu_list
 from asymo.errors import InvalidArgumentError
+from asymo.record import NamedTuple
 
 MAX_TYPES = 4
 """Core types a pool tells apart; smaller ones count as one."""

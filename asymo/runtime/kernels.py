@@ -7,17 +7,14 @@ Cores that may be used later, and cannot run it, are left out.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
 
-from asymo import _core, knobs
+from asymo import _core, knobs, log
 from asymo.device.topology import format_cpu_list
 from asymo.errors import UnsupportedError
-
-log = logging.getLogger("asymo")
+from asymo.record import NamedTuple
 
 PATIENCE_S = 1.0
 """A core that somebody keeps from us for so long (a real-time task) is taken to be what the system says."""

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from time import monotonic
-from typing import NamedTuple
 
 from asymo.device.power import Sampler, Window, meters, spare_cpu
+from asymo.record import NamedTuple
 
 FULL = 0.8
 """The part of a window that runs must fill: else it measures the idling between them."""

@@ -31,8 +31,8 @@ class Model:
         self.files = Files()
         self.graph, self.meta = reader.read(source, self.files)
         self.cache = Cache(host.evaluate, self.files)
-        for module in passes.LOAD:
-            module.run(self.graph, self.cache)
+        for step in passes.LOAD:
+            step.run(self.graph, self.cache)
         self.inputs = tuple((v.name, v.type) for v in self.graph.inputs)
 
     def ready_plan(self, shapes: Sequence[tuple[int, ...]], machine: Machine) -> Plan | None:

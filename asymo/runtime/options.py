@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
+from asymo import log
 from asymo.errors import InvalidArgumentError
 from asymo.graph.ir import TensorType
 
@@ -30,8 +30,21 @@ class ExecutionMode(IntEnum):
     ORT_PARALLEL = 1
 
 
-@dataclass
-class SessionOptions:
+class _Options:
+    """Fields with defaults, as the annotations of a class say. Not a dataclass: making one takes three times as long as this file."""
+
+    def __init__(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            if name not in self.__annotations__:
+                raise TypeError(f"{self.__class__.__name__} has no field {name!r}; there are {', '.join(self.__annotations__)}")
+            setattr(self, name, value)
+        self._config: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__annotations__)})"
+
+
+class SessionOptions(_Options):
     """The fields of ONNX Runtime's SessionOptions that mean something here, by the same names.
 
     intra_op_num_threads: workers, one per core of the core set at most; 0: as many as the cgroup's CPU quota pays. Few take the fastest.
@@ -56,8 +69,10 @@ class SessionOptions:
     log_verbosity_level: int = 0
     logid: str = ""
     optimized_model_filepath: str = ""
-    free_dimensions: dict[str, int] = field(default_factory=dict, repr=False)
-    _config: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(**fields)
+        self.free_dimensions: dict[str, int] = {}
 
     def add_session_config_entry(self, key: str, value: str) -> None:
         self._config[key] = value
@@ -75,8 +90,7 @@ class SessionOptions:
         self.free_dimensions[dim_name] = dim_value
 
 
-@dataclass
-class RunOptions:
+class RunOptions(_Options):
     """ONNX Runtime's RunOptions. terminate: a run that is given these options raises instead of starting; one under way goes on to its
     end. The other fields may be set and have no effect."""
 
@@ -85,7 +99,6 @@ class RunOptions:
     log_severity_level: int = 2
     log_verbosity_level: int = 0
     logid: str = ""
-    _config: dict[str, str] = field(default_factory=dict, repr=False)
 
     def add_run_config_entry(self, key: str, value: str) -> None:
         self._config[key] = value
@@ -113,4 +126,4 @@ def set_default_logger_severity(severity: int) -> None:
     """Lowest level that is logged: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal. `ASYMO_LOG` sets it from outside."""
     if severity not in range(5):
         raise InvalidArgumentError(f"severity {severity}: 0 (verbose) to 4 (fatal)")
-    logging.getLogger("asymo").setLevel((severity + 1) * 10)
+    log.logger().setLevel((severity + 1) * 10)

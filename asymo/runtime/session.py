@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import OrderedDict
@@ -13,7 +12,8 @@ from weakref import WeakSet
 
 import numpy as np
 
-from asymo import knobs
+from asymo import log
+from asymo.collector import held
 from asymo.errors import InvalidArgumentError, InvalidInputError, TerminatedError
 from asymo.graph.ir import TensorType
 from asymo.onnx.reader import ModelMeta, NodeArg
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from asymo.plan.frequency import Choice, Policy
     from asymo.runtime.stats import SessionStats
 
-log = logging.getLogger("asymo")
-log.setLevel(str(knobs.LOG.get()).upper())
 
 STAGES = 8
 """Plans kept per session, one for each set of input shapes (least recently used go first)."""
@@ -70,6 +68,7 @@ class InferenceSession:
     planned here, others at the first run of each set of shapes.
     """
 
+    @held()
     def __init__(
         self,
         path_or_bytes: str | bytes | os.PathLike[str],
@@ -352,6 +351,7 @@ class InferenceSession:
         ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None
         return Stage.of_plan(ready, self._tools) if ready is not None else Stage(bind(self._model.graph, types), self._tools)
 
+    @held()
     def _new_stage(self, key: tuple[Any, ...], arrays: list[Any]) -> Stage:
         types: list[Any] = []
         for name, array, type in zip(self._input_names, arrays, self._input_types, strict=True):

@@ -8,10 +8,9 @@ stage and no rest.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +22,7 @@ from asymo.onnx.files import Files
 from asymo.plan.lower import Cache
 from asymo.plan.plan import ARENA, Plan
 from asymo.plan.planner import plan
-
-log = logging.getLogger("asymo")
+from asymo.record import NamedTuple
 
 Env = dict[str, Any]
 """Values by name: arrays, and Python objects for the sequences and optionals of host steps."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from asymo import _core, knobs
+from asymo import _core, knobs, log
 from asymo.cost import calibration
 from asymo.cost.speeds import Machine, from_topology
 from asymo.device import topology
@@ -21,7 +20,6 @@ from asymo.runtime.watch import Watch
 if TYPE_CHECKING:
     from asymo.runtime.stats import SessionStats
 
-log = logging.getLogger("asymo")
 
 ANDROID = "on Android keep the app in the foreground (Termux: termux-wake-lock, battery use unrestricted)"
 FEWER = f"ask who took them (taskset -p, the cgroup's cpuset.cpus and cpu.max; {ANDROID}), or name fewer cores or threads"
@@ -157,7 +155,8 @@ class Team:
 
     def _warn(self, what: str, remedy: str) -> None:
         """One warning a session; what comes later is for those who listen to everything."""
-        log.log(logging.INFO if self._is_warned else logging.WARNING, "%s; %s", what, remedy)
+        say = log.info if self._is_warned else log.warning
+        say("%s; %s", what, remedy)
         self._is_warned = True
 
 

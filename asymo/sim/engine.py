@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import NamedTuple
 
+from asymo.record import NamedTuple
 from asymo.sim.hardware import Hardware
 from asymo.sim.loop import Chunk, Loop
 from asymo.sim.task import Task

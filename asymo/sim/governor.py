@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from asymo.cost.power import TypeDraw
+from asymo.record import NamedTuple
 
 SAMPLE_S = 0.02
 """Between two looks: the timer of `interactive`, the governor of Kirin 970 phones."""

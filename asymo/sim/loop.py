@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 from asymo import _core
+from asymo.record import NamedTuple
 
 
 class Worker(NamedTuple):

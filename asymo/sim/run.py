@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from asymo.record import NamedTuple
 from asymo.sim.engine import Outcome, Slowdown, Span, run_phase, work_through
 from asymo.sim.hardware import Hardware
 from asymo.sim.loop import Chunk, Loop, Worker

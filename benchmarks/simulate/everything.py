@@ -102,8 +102,8 @@ def planner_of(model: str) -> Callable[[Machine], Plan]:
     """Plans one model, read once, for any machine (asymo.runtime.planning.plan_for); symbolic dimensions are 1."""
     graph, _ = reader.read(models.path(model))
     cache = Cache(host.evaluate)
-    for module in passes.LOAD:
-        module.run(graph, cache)
+    for step in passes.LOAD:
+        step.run(graph, cache)
     types = [TensorType(v.type.dtype, tuple(d if isinstance(d, int) else 1 for d in v.type.shape)) for v in graph.inputs]
 
     def make(machine: Machine) -> Plan:

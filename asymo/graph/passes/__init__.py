@@ -11,56 +11,60 @@ A weight that a pass computes comes from `cache.derive`, so that all plans of a 
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from asymo.graph.passes import (
-    absorb_transposes,
-    channel_shuffle,
-    eliminate_dead,
-    eliminate_identity,
-    fold_affine,
-    fold_constants,
-    fuse_attention,
-    fuse_epilogue,
-    fuse_gelu,
-    fuse_hardswish,
-    fuse_layernorm,
-    fuse_one_hot,
-    fuse_scale,
-    fuse_separable,
-    fuse_silu,
-    join_splits,
-    layout,
-    merge_eltwise,
-    slice_batch,
-    specialise,
+from asymo.graph.ir import Graph
+
+if TYPE_CHECKING:
+    from asymo.plan.lower import Cache
+
+
+class Pass:
+    """A file of this folder, imported when a graph holds what the pass is about: a pass costs more to import than to run.
+
+    needs: sets of operators (of any domain). Without one of each set the pass would find nothing."""
+
+    def __init__(self, name: str, *needs: set[str]) -> None:
+        self.name, self._needs = name, needs
+
+    @property
+    def module(self) -> Any:
+        return import_module(f"{__name__}.{self.name}")
+
+    def run(self, graph: Graph, cache: Cache) -> bool:
+        """Whether it changed something."""
+        there = {node.op for node in graph.nodes} if self._needs else set()
+        if not all(there & need for need in self._needs):
+            return False
+        return bool(self.module.run(graph, cache))
+
+
+LOAD = (
+    Pass("fold_constants"),
+    Pass("eliminate_identity"),
+    Pass("fold_affine"),
+    Pass("eliminate_dead"),
 )
 
-LOAD: tuple[ModuleType, ...] = (
-    fold_constants,
-    eliminate_identity,
-    fold_affine,
-    eliminate_dead,
-)
-
-PLAN: tuple[ModuleType, ...] = (
-    eliminate_identity,
-    fold_affine,
-    fuse_layernorm,
-    fuse_gelu,
-    fuse_hardswish,
-    fuse_silu,
-    channel_shuffle,
-    fuse_attention,
-    fuse_one_hot,
-    join_splits,
-    specialise,
-    fuse_epilogue,
-    layout,
-    absorb_transposes,
-    slice_batch,
-    fuse_scale,
-    fuse_separable,
-    merge_eltwise,
-    eliminate_dead,
+PLAN = (
+    Pass("eliminate_identity"),
+    Pass("fold_affine"),
+    Pass("fuse_layernorm", {"Sqrt"}, {"ReduceMean"}),
+    Pass("fuse_gelu", {"Erf", "Tanh"}),
+    Pass("fuse_hardswish", {"Clip", "HardSigmoid"}, {"Mul", "Div"}),
+    Pass("fuse_silu", {"Sigmoid"}),
+    Pass("channel_shuffle", {"Transpose"}),
+    Pass("fuse_attention", {"Softmax"}, {"MatMul"}),
+    Pass("fuse_one_hot", {"Equal"}),
+    Pass("join_splits", {"Split"}, {"Concat"}),
+    Pass("specialise"),
+    Pass("fuse_epilogue"),
+    Pass("layout"),
+    Pass("absorb_transposes", {"Transpose"}, {"MatMul"}),
+    Pass("slice_batch"),
+    Pass("fuse_scale", {"Mul"}, {"Conv"}),
+    Pass("fuse_separable", {"Conv"}),
+    Pass("merge_eltwise"),
+    Pass("eliminate_dead"),
 )

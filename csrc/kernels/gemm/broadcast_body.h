@@ -34,6 +34,10 @@ enum { HELD = MR < 9 ? MR : 9 };
 
 enum { MAX_VECTORS = 8, HALF = LANES / 2 };
 
+/* Rows of a panel that are asked for ahead (docs/kernels.md; a few rows, which take several panels at a time, are quicker without). What is
+ * behind the last panel is not read. */
+enum { AHEAD = 32 };
+
 static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t row,
                                                        const int M, const int V, const int HALVED) {
     const int64_t column_z = column + LANES * V, n_z = n - LANES * V;
@@ -56,6 +60,7 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
             EACH(v, V) x[v] = load(b + v / 2 * t->b_panel + LANES * (v % 2));
             const half z = HALVED ? half_load_n(b + LANES * V, HALF) : half_set0();
             b += NR;
+            for (int line = 0; V == 2 && line < NR; line += 16) __builtin_prefetch(b + AHEAD * NR + line);
             EACH(i, M) {
                 /* cppcheck-suppress uninitvar ; the rows that are held have been set */
                 const float *const a_i = i < HELD ? held[i] : a[i];

@@ -54,7 +54,7 @@ class Files:
 
     def release(self, array: np.ndarray) -> None:
         """Gives the memory of a mapped array back; when it is read again the system reads the file again."""
-        file = self._of(array)
+        file = self._of(array) if array.nbytes >= WORTH_MAPPING else None
         if file is None:
             return
         first = array.__array_interface__["data"][0] - file.begin

@@ -57,6 +57,8 @@ def pack_gemm(b: Floats) -> Floats:
     if b.ndim == 2:
         return _core.gemm_pack(b) if nr is None else pack_panels(b, nr)
     entries = [pack_gemm(m) for m in b.reshape(-1, *b.shape[-2:])]
+    if len(entries) == 1:  # nothing to copy
+        return entries[0]
     return np.concatenate(entries) if entries else np.empty(0, np.float32)
 
 

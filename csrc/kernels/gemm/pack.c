@@ -25,15 +25,24 @@ static void copy_rows(int64_t k, int64_t n, int64_t nr, const asymo_loose_float 
     }
 }
 
-/* Anything else, a transpose (k_stride 1) first of all: blocks of k so that the lines read and the lines written stay in L1. */
+/* Anything else, a transpose (k_stride 1) first of all: blocks of k so that the lines read and the lines written stay in L1, four columns
+ * at a time, which compilers store together. */
 static void copy_columns(int64_t k, int64_t n, int64_t nr, const asymo_loose_float *b, int64_t k_stride, int64_t n_stride, float *panel) {
     enum { BLOCK = 16 };
     for (int64_t i0 = 0; i0 < k; i0 += BLOCK) {
         const int64_t i1 = ASYMO_MIN(i0 + BLOCK, k);
-        for (int64_t j = 0; j < nr; j++) {
-            const asymo_loose_float *column = b + j * n_stride;
-            for (int64_t i = i0; i < i1; i++) panel[i * nr + j] = j < n ? column[i * k_stride] : 0.0f;
+        int64_t j = 0;
+        for (; j + 4 <= n; j += 4) {
+            const asymo_loose_float *c0 = b + j * n_stride, *c1 = c0 + n_stride, *c2 = c1 + n_stride, *c3 = c2 + n_stride;
+            for (int64_t i = i0; i < i1; i++) {
+                float *row = panel + i * nr + j;
+                row[0] = c0[i * k_stride], row[1] = c1[i * k_stride], row[2] = c2[i * k_stride], row[3] = c3[i * k_stride];
+            }
         }
+        for (; j < n; j++)
+            for (int64_t i = i0; i < i1; i++) panel[i * nr + j] = b[j * n_stride + i * k_stride];
+        for (int64_t i = i0; i < i1; i++)
+            for (j = n; j < nr; j++) panel[i * nr + j] = 0.0f;
     }
 }
 

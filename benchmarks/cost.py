@@ -29,9 +29,11 @@ from asymo.cost.model import CoreType, Work, choose
 from asymo.cost.speeds import Machine
 from asymo.device import topology
 from asymo.errors import AsymoError
-from asymo.plan.plan import Plan, Step
+from asymo.plan.explain import predicted
+from asymo.plan.plan import Step
 from asymo.plan.share import Sharer
 from asymo.plan.tiles import Fitter
+from asymo.plan.touch import run_bytes
 from asymo.runtime.planning import plan_for
 from asymo.runtime.session import InferenceSession
 from asymo.runtime.stage import Arena, Segment
@@ -98,18 +100,6 @@ def pool_of(machine: Machine, cpus: Sequence[int]) -> _core.Pool:
     return _core.Pool([_core.Worker(cpu, t, in_order=machine.types[t].in_order) for cpu, t in zip(cpus, types, strict=True)])
 
 
-def run_bytes_of(plan: Plan) -> int:
-    return sum(array.nbytes for array in plan.constants) + plan.arena_bytes
-
-
-def predicted(step: Step, sharer: Sharer) -> float:
-    """Seconds of a step with the cores that it was planned for."""
-    machine = sharer.machine
-    if step.sharing.is_serial:
-        return steps.step_seconds(step.kind, step.args, machine.types[0], 1, machine, sharer.run_bytes) + machine.types[0].claim_s
-    return next(o.seconds for o in sharer.options(step.kind, step.args) if o.cores == step.sharing.cores)
-
-
 # ---- accuracy
 
 
@@ -118,12 +108,16 @@ def accuracy(args: argparse.Namespace) -> None:
     for threads in args.threads:
         machine, cpus = machine_of(threads, args.calibration)
         print(f"{threads} workers: {machine.basis} of {machine.date}, spread {machine.spread:.1%}", file=sys.stderr)
-        found: list[dict[str, Any]] = []
+        pool = pool_of(machine, cpus)
+        subjects: list[Subject] = []
         for path in args.models:
             try:
-                found += measured(path, machine, cpus, args.seconds)
+                subjects.append(Subject(path, machine, pool))
             except (AsymoError, OSError) as error:
                 print(f"{path}: left out: {error}", file=sys.stderr)
+        visit(subjects, pool, args.seconds * len(subjects))
+        best = min((pace for each in subjects for pace in each.paces), default=0.0)
+        found = [row for each in subjects for row in each.rows(best)]
         print(f"\n## {threads} workers\n")
         print(table(by_class(found), "markdown"))
         if args.models_table:
@@ -132,35 +126,61 @@ def accuracy(args: argparse.Namespace) -> None:
         if worst:
             print("\n" + table([{**r, "error_%": 100 * (r["predicted_us"] / r["us"] - 1)} for r in worst], "markdown"))
         records += [{**r, "threads": threads} for r in found]
+        pool.close()
     if args.output:
         args.output.write_text("\n".join(map(json.dumps, records)) + "\n")
 
 
-def measured(path: Path, machine: Machine, cpus: Sequence[int], seconds: float) -> Iterator[dict[str, Any]]:
-    """One row per step of a model."""
-    inputs = feeds.make(InferenceSession(path).get_inputs(), {}, {})
-    plan = plan_for(path, machine, {name: array.shape for name, array in inputs.items()})
-    sharer = Sharer(machine, run_bytes_of(plan))
-    pool = pool_of(machine, cpus)
-    segment = Segment(plan, pool, Arena())
-    arrays = [np.ascontiguousarray(inputs[port.name]) for port in plan.inputs]
-    segment(arrays)
-    spans: list[np.ndarray] = []
+VISIT_S, VISIT_RUNS = 0.1, 3
+"""A visit to a model takes so long, and as many runs at least."""
+
+
+class Subject:
+    """A model, planned, and what it took in visits to it: the pace of the workers around each, and spans[run][step] in ns."""
+
+    def __init__(self, path: Path, machine: Machine, pool: _core.Pool) -> None:
+        inputs = feeds.make(InferenceSession(path).get_inputs(), {}, {})
+        self.name, self.machine, self.workers = path.stem, machine, pool.workers
+        self.plan = plan_for(path, machine, {name: array.shape for name, array in inputs.items()})
+        self.paces: list[float] = []
+        self.spans: list[np.ndarray] = []
+        self._segment = Segment(self.plan, pool, Arena())
+        self._arrays = [np.ascontiguousarray(inputs[port.name]) for port in self.plan.inputs]
+        self._segment(self._arrays)
+
+    def visit(self) -> np.ndarray:
+        """Spans of a few runs, one after the other."""
+        spans: list[np.ndarray] = []
+        deadline = time.perf_counter() + VISIT_S
+        while len(spans) < VISIT_RUNS or time.perf_counter() < deadline:
+            times = np.zeros((len(self.plan.steps), self.workers, 2), np.int64)
+            self._segment.timed(self._arrays, times)
+            begin = np.where(times[:, :, 1] > 0, times[:, :, 0], np.iinfo(np.int64).max).min(axis=1)
+            spans.append(times[:, :, 1].max(axis=1) - begin)
+        return np.array(spans)
+
+    def rows(self, best: float) -> Iterator[dict[str, Any]]:
+        """One row a step, from the visits at a good pace."""
+        spans = np.concatenate([self.spans[i] for i in calibrate.calm(self.paces, best)])
+        typical = np.quantile(spans, QUANTILE, axis=0)
+        for index, (step, ns, seconds) in enumerate(zip(self.plan.steps, typical, predicted(self.plan), strict=True)):
+            if ns > 0:
+                yield {
+                    "model": self.name, "step": index, "class": steps.classify(step.kind, step.args, self.machine.geometry[0]),
+                    "shape": shape_of(step), "workers": max(sum(step.sharing.cores), 1),
+                    "us": float(ns) / 1e3, "predicted_us": 1e6 * seconds,
+                }  # fmt: skip
+
+
+def visit(subjects: Sequence[Subject], pool: _core.Pool, seconds: float) -> None:
+    """Visits all in turn, so that a slow moment of the machine spoils one visit of each."""
+    pace = calibrate.Pace(pool)
     deadline = time.perf_counter() + seconds
-    while len(spans) < 8 or time.perf_counter() < deadline:
-        times = np.zeros((len(plan.steps), len(cpus), 2), np.int64)
-        segment.timed(arrays, times)
-        begin = np.where(times[:, :, 1] > 0, times[:, :, 0], np.iinfo(np.int64).max).min(axis=1)
-        spans.append(times[:, :, 1].max(axis=1) - begin)
-    typical = np.quantile(np.array(spans), QUANTILE, axis=0)
-    for index, (step, ns) in enumerate(zip(plan.steps, typical, strict=True)):
-        if ns > 0:
-            name = steps.classify(step.kind, step.args, machine.geometry[0])
-            yield {
-                "model": path.stem, "step": index, "class": name, "shape": shape_of(step), "workers": max(sum(step.sharing.cores), 1),
-                "us": float(ns) / 1e3, "predicted_us": 1e6 * predicted(step, sharer),
-            }  # fmt: skip
-    pool.close()
+    while subjects and (len(subjects[-1].paces) < calibrate.CALM_ROUNDS or time.perf_counter() < deadline):
+        for subject in subjects:
+            before = pace()
+            subject.spans.append(subject.visit())
+            subject.paces.append(max(before, pace()))
 
 
 def shape_of(step: Step) -> str:
@@ -240,10 +260,10 @@ def tiles(args: argparse.Namespace) -> None:
             except (AsymoError, OSError) as error:
                 print(f"{path}: left out: {error}", file=sys.stderr)
                 continue
-            sharer = Sharer(machine, run_bytes_of(plan))
-            for step in plan.steps:
+            sharer = Sharer(machine, run_bytes(plan))
+            for step, seconds in zip(plan.steps, predicted(plan), strict=True):
                 key = (step.kind, shape_of(step), step.args.get("act"))
-                if step.kind not in SEARCHES or key in seen or predicted(step, sharer) < args.least_us * 1e-6:
+                if step.kind not in SEARCHES or key in seen or seconds < args.least_us * 1e-6:
                     continue
                 seen.add(key)
                 rows.append({"model": path.stem, "shape": f"{step.kind} {key[1]}", **search(step, sharer, pool)})

@@ -61,12 +61,20 @@ def test_an_outlier_does_not_bend_the_fit() -> None:
 
 
 def test_the_reach_of_a_cache_is_where_streams_slow_down() -> None:
-    """Half of the way from 1 to 3 seconds a byte lies half-way between 8 and 16: 12, of which half counts."""
-    assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 3.0, 3.0], 20) == 6
-    assert calibrate._reach([4, 8, 16, 32], [1.0, 2.9, 1.0, 3.0], 100) == 25
+    """Half of the way from 1 to 3 seconds a byte lies half-way between 8 and 16: 12 are touched when half is gone, 5/4 of the size."""
+    assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 3.0, 3.0], 20) == 9
+    assert calibrate._reach([4, 8, 16, 32], [1.0, 2.9, 1.0, 3.0], 100) == 19
     assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 3.0, 3.0], 5) == 5
     assert calibrate._reach([4, 8, 16, 32], [1.0, 1.0, 1.0, 1.1], 100) == 100
+    assert calibrate._reach([4, 8, 16, 32], [1.0, 3.0, 3.0, 3.0], 400) == 50
     assert calibrate._reach([], [], 100) == 100
+
+
+@pytest.mark.parametrize(
+    ("paces", "rounds"), [([1.0, 1.03, 1.5, 1.02, 1.2], [0, 1, 3]), ([2.0, 3.0, 1.0, 4.0, 5.0], [0, 1, 2]), ([1.0], [0]), ([], [])]
+)
+def test_rounds_at_a_good_pace_count_and_three_in_any_case(paces: list[float], rounds: list[int]) -> None:
+    assert sorted(calibrate.calm(paces, 1.0)) == rounds
 
 
 # ---- the kept file

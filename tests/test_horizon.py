@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from asymo import _core
+from asymo.plan.access import Access, Region
 from asymo.plan.arena import Lifetime, lengthen, place
-from asymo.plan.horizon import AHEAD, Access, Region, columns, horizons, targets
+from asymo.plan.horizon import AHEAD, columns, horizons, targets
 from asymo.runtime.planning import plan_for
 
 

@@ -112,6 +112,15 @@ def test_gemm_counts_worked_by_hand() -> None:
     assert counts["act"] == counts["near"] == 0
 
 
+@pytest.mark.parametrize(("gap", "level"), [(0, None), (512 << 10, "store"), (64 << 20, "allocate")])
+def test_outputs_cost_by_when_their_memory_was_used(gap: int, level: str | None) -> None:
+    """24 kB of outputs in caches of 256 kB and 2 MB: in the first, beyond it, in memory."""
+    args = {**GEMM, "batch": (1, 1, 1), "ldr": 0}
+    touched = features.Touched(inputs=((1.0, 0),), outputs=((0.5, gap), (0.5, gap)))
+    counts = features.count("gemm", args, features.Place(8, 8, 32 << 10, 256 << 10, 2 << 20, 1, 0, touched))
+    assert {name: counts[name] for name in ("store", "allocate") if counts[name]} == ({level: 4 * 100 * 60} if level else {})
+
+
 def test_conv_of_few_channels_points_once_a_row_of_its_window() -> None:
     assert features._taps(FIRST_CONV) == (3, 27)
     assert features._taps({**FIRST_CONV, "c": 17}) == (9, 153)

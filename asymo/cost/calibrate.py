@@ -18,14 +18,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
 from asymo import _core
 from asymo.cost import features, fit, probes, speeds, steps
 from asymo.cost.calibration import fingerprint
+from asymo.cost.features import Touched
 from asymo.cost.probes import Probe
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
 from asymo.device.topology import Core, Topology
@@ -42,16 +44,29 @@ UNKNOWN_SPREAD = 0.1
 """Reported at least, where there was no time for MIN_ROUNDS."""
 
 MIN_ROUNDS, MAX_ROUNDS, QUANTILE = 5, 60, 0.25
-CALM = 0.5
-"""A last-level cache counts as this part of the size at which streams have slowed down half-way to memory's speed: models also write."""
+TOUCHED_B = 4e9
+"""Bytes a second that a model touches: 12 MB in 1.6 ms (MobileNetV3-small) to 50 MB in 18 ms (ResNet-18, one core of a Zen 4)."""
 
-EVICT_LIMIT = 48 << 20
-"""Bytes read to empty the last-level cache, at most."""
+HALF_WAY = 1.25
+"""Times its size are touched when half of a cache's bytes are no longer there (features.misses)."""
+
+EVICT_LIMIT = 64 << 20
+"""Bytes touched to empty the last-level cache, at most."""
+
+SMALL = 0.25
+"""Outputs of less than this part of what empties L2 have been in use shortly before, as in a model, even where weights come from memory."""
+
+BLOCK = 256
+"""Floats that a core writes before the next one does."""
+
+CALM, CALM_ROUNDS, PACE_RUNS = 1.04, 3, 40
+"""What a fixed product may take around a round, of its least, for the round to count; so many rounds count in any case; how often the
+product runs. On a virtual machine cores slow down together by a sixth for seconds, or share one core of the host."""
 
 GROUP_BYTES = 12 << 20
 """Weights of the probes that share an emptying of the last-level cache."""
 
-STREAMS_MB = (1, 2, 4, 8, 16, 32, 64)
+STREAMS_MB = (2, 4, 8, 12, 16, 24, 32, 48, 64)
 
 Progress = Callable[[float], None]
 
@@ -59,8 +74,37 @@ Progress = Callable[[float], None]
 # ---- measuring
 
 
-@dataclass(frozen=True)
-class Sample:
+class Pace:
+    """How fast the workers of a pool are at the moment: seconds of a fixed product that they share, in their caches."""
+
+    def __init__(self, pool: _core.Pool) -> None:
+        self._pool = pool
+        k = n = 128
+        m = 56 * pool.workers
+        args = probes.gemm(m, n, k, 0, 0, *_core.gemm_geometry()[:2]).args
+        self._program = _core.Program(1)
+        self._program.add("gemm", {**args, "unit_m": 14}, [(0, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0), (2, 0)])
+        self._slots = _core.Slots(3)
+        for slot, floats in enumerate((m * k, _core.gemm_packed_size(k, n), m * n)):
+            self._slots[slot] = np.ones(floats, np.float32)
+        self._times = np.zeros((1, pool.workers, 2), np.int64)
+
+    def __call__(self) -> float:
+        found = []
+        for _ in range(PACE_RUNS):
+            self._program.run(self._pool, self._slots, times_ns=self._times)
+            rows = self._times[0][self._times[0, :, 1] > 0]
+            found.append(int(rows[:, 1].max() - rows[:, 0].min()))
+        return float(np.median(found)) * 1e-9
+
+
+def calm(paces: Sequence[float], best: float) -> list[int]:
+    """Which rounds count, of the paces around them."""
+    ranked = sorted(range(len(paces)), key=lambda i: paces[i])
+    return [i for rank, i in enumerate(ranked) if rank < CALM_ROUNDS or paces[i] <= CALM * best]
+
+
+class Sample(NamedTuple):
     """One probe in one state: its class, counts, and core-seconds of every round."""
 
     name: str
@@ -73,32 +117,44 @@ class _Group:
 
     def __init__(self, group: Sequence[Probe], rig: _Rig) -> None:
         self.samples: list[Sample] = []
+        self.paces: list[float] = []
+        self._pace = rig.pace
         self._pool = rig.pool
         self._at: list[int] = []
         arrays = [o for probe in group for o in probe.operands if isinstance(o, np.ndarray)]
-        program = self._program = _core.Program(26 * len(group) + 2)
+        program = self._program = _core.Program(16 * len(group) + 2)
         self._slots = _core.Slots(rig.FIXED + len(arrays))
         for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, rig.added, *arrays)):
             self._slots[slot] = array
-        refs, weights, slot = [], 0, rig.FIXED
+        refs, place, slot = [], {rig.WEIGHTS: 0, rig.OUT: 0}, rig.FIXED
         for probe in group:
-            found, weights, slot = self._refs(probe, rig, weights, slot)
+            found, slot = self._refs(probe, rig, place, slot)
             refs.append(found)
         rig.add_eviction(program, rig.far_bytes)
         for probe, where in zip(group, refs, strict=True):
-            self._add(probe, where, rig, rig.far_bytes)
+            if probe.added:
+                self._write((rig.ADDED, 0), probe.added)
+                rig.add_eviction(program, rig.near_bytes)
+            output = self._output(probe, where)
+            is_small = 4 * output[1] < SMALL * rig.near_bytes
+            if is_small:
+                self._write(*output)
+            self._add(probe, where, rig, rig.far_bytes, 0 if is_small else rig.far_bytes)
         for probe, where in zip(group, refs, strict=True):
-            self._add(probe, where, rig, None)
-            self._add(probe, where, rig, 0)
+            program.add(probe.kind, probe.args, where)
+            self._write(*self._output(probe, where))
+            self._add(probe, where, rig, 0, 0)
+            self._write(*self._output(probe, where))
             rig.add_eviction(program, rig.near_bytes)
-            self._add(probe, where, rig, rig.near_bytes)
+            self._add(probe, where, rig, rig.near_bytes, rig.near_bytes)
         self._times = np.zeros((len(program), rig.pool.workers, 2), np.int64)
 
     @staticmethod
-    def _refs(probe: Probe, rig: _Rig, weights: int, slot: int) -> tuple[list[tuple[int, int]], int, int]:
-        """(operands of the probe, where the next one's weights begin, its first slot): weights of a group lie one after the other."""
+    def _refs(probe: Probe, rig: _Rig, place: dict[int, int], slot: int) -> tuple[list[tuple[int, int]], int]:
+        """(operands of the probe, the first slot of the next one): weights and outputs of a group lie one after the other, from `place` on,
+        which moves on."""
         refs = []
-        place = {rig.WEIGHTS: weights, rig.OUT: rig.STAGGER}
+        place[rig.OUT] = features.round_up(place[rig.OUT], rig.PAGE) + rig.STAGGER
         for i, operand in enumerate(probe.operands):
             if operand is None:
                 refs.append((-1, 0))
@@ -113,32 +169,54 @@ class _Group:
                 region = rig.OUT if i in probe.written else rig.WEIGHTS
                 refs.append((region, place[region]))
                 place[region] += features.round_up(4 * operand, 64) + 64
-        return refs, place[rig.WEIGHTS], slot
+        return refs, slot
 
-    def _add(self, probe: Probe, refs: list[tuple[int, int]], rig: _Rig, run_bytes: int | None) -> None:
-        """The probe, its residual written before L2 was emptied, its input just written, and its output's memory just used unless it is
-        large and the run cold (features.write). run_bytes None: not timed."""
-        regions = {rig.FED: _fed(probe)}
-        out = max(o for i, o in enumerate(probe.operands) if isinstance(o, int) and i != probe.fed)
-        if run_bytes != rig.far_bytes or 4 * out < 2 * rig.near_bytes:
-            used = sum(o + 32 for i, o in enumerate(probe.operands) if isinstance(o, int) and i in probe.written)
-            regions = {rig.OUT: rig.STAGGER // 4 + used, **regions}
-        if probe.added:
-            self._program.add("fill", {"size_bytes": 4, "count": probe.added, "unit_size": 4096}, [(rig.WEIGHTS, 0), (rig.ADDED, 0)])
-            rig.add_eviction(self._program, rig.near_bytes)
-        for region, floats in regions.items():
-            self._program.add("fill", {"size_bytes": 4, "count": floats, "unit_size": 4096}, [(rig.WEIGHTS, 0), (region, 0)])
-        index = self._program.add(probe.kind, probe.args, refs)
-        if run_bytes is not None:
-            self._at.append(index)
-            self.samples.append(Sample(*steps.vector(probe.kind, probe.args, rig.place(run_bytes)), []))
+    @staticmethod
+    def _output(probe: Probe, refs: list[tuple[int, int]]) -> tuple[tuple[int, int], int]:
+        """(where the output lies, its floats)."""
+        index = probe.written[-1]
+        floats = probe.operands[index]
+        assert isinstance(floats, int)
+        return refs[index], floats
+
+    def _write(self, at: tuple[int, int], floats: int) -> None:
+        """Writes `floats` there, blocks in turn from one core after the other: what a core finds is mostly in another one's cache, as in a
+        model, where steps are cut in different ways."""
+        n = self._pool.workers
+        blocks = ceil(floats / (n * BLOCK))
+        args = {
+            "size_bytes": 4, "rank": 3, "shape": (n, blocks, BLOCK, 0, 0, 0, 0, 0), "src_stride": (0, 0, 1, 0, 0, 0, 0, 0),
+            "dst_stride": (BLOCK, n * BLOCK, 1, 0, 0, 0, 0, 0), "unit_rows": 8,
+        }  # fmt: skip
+        self._program.add("copy", args, [(_Rig.WEIGHTS, 0), at])
+
+    def _add(self, probe: Probe, refs: list[tuple[int, int]], rig: _Rig, run_bytes: int, output_bytes: int) -> None:
+        """The probe, its input just written; `run_bytes` ago its weights were read, `output_bytes` ago its output's memory was used, and a
+        residual has left L2 at most."""
+        self._write((rig.FED, 0), _fed(probe))
+        self._at.append(self._program.add(probe.kind, probe.args, refs))
+        touched = Touched(outputs=((1.0, output_bytes),), residual=((1.0, min(run_bytes, rig.near_bytes)),))
+        self.samples.append(Sample(*steps.vector(probe.kind, probe.args, rig.place(run_bytes, touched)), []))
 
     def once(self) -> None:
+        before = self._pace()
         self._program.run(self._pool, self._slots, times_ns=self._times)
+        self.paces.append(max(before, self._pace()))
         for sample, index in zip(self.samples, self._at, strict=True):
             rows = self._times[index]
             ran = rows[:, 1] > 0
             sample.seconds.append(max(float((rows[ran, 1] - rows[ran, 0]).sum()), 1.0) * 1e-9)
+
+    def forget(self) -> None:
+        """Begins anew: the first round touches memory and code for the first time."""
+        self.paces.clear()
+        for sample in self.samples:
+            sample.seconds.clear()
+
+    def counted(self, best: float) -> list[Sample]:
+        """The samples, of the rounds at a good pace."""
+        rounds = calm(self.paces, best)
+        return [sample._replace(seconds=[sample.seconds[i] for i in rounds]) for sample in self.samples]
 
 
 class _Rig:
@@ -147,29 +225,34 @@ class _Rig:
     FED, WEIGHTS, OUT, EVICTED, SINK, ADDED, FIXED = 0, 1, 2, 3, 4, 5, 6
     STAGGER = 33 * 64
     """So that what is read and what is written are not a multiple of a page apart, as they seldom are in a model."""
-    ROW = 4096
+    PAGE, ROW = 4096, 4096
 
-    def __init__(self, cpus: Sequence[int], speeds_of: TypeSpeeds, geometry: tuple[int, int], found: Sequence[Probe]) -> None:
+    def __init__(
+        self, cpus: Sequence[int], speeds_of: TypeSpeeds, l3_bytes: int, geometry: tuple[int, int], found: Sequence[Probe]
+    ) -> None:
+        """l3_bytes: the whole last-level cache, of which `speeds_of` knows what streams see of it."""
         self.pool = _core.Pool(list(cpus), spin_ns=1_000_000)
+        self.pace = Pace(self.pool)
         n = len(cpus)
         l2 = speeds_of.l2_bytes * features.ceil_div(n, speeds_of.l2_sharers)
         self.near_bytes = 2 * l2
-        self.far_bytes = min(max(2 * speeds_of.l3_bytes, 4 * l2), EVICT_LIMIT)
+        self.far_bytes = min(max(2 * l3_bytes, 4 * l2), EVICT_LIMIT)
         self._speeds, self._geometry = speeds_of, geometry
         rng = np.random.default_rng(0)
         block = rng.standard_normal(1 << 16, np.float32)
-        self.fed = _core.aligned_floats(max(map(_fed, found)))
+        slack = BLOCK * self.pool.workers
+        self.fed = _core.aligned_floats(max(map(_fed, found)) + slack)
         self.weights = np.resize(block, max(GROUP_BYTES // 4, max(map(_weights_of, found))) + 4096)
-        self.out = _core.aligned_floats(max(map(_weights_of, found)) + 4096)
+        self.out = _core.aligned_floats(len(self.weights) + (self.PAGE + self.STAGGER) // 4 * len(found) + slack)
         self.evicted = np.ones(max(self.far_bytes, self.near_bytes) // 4 + 2 * self.ROW, np.float32)  # zeros would all be one page
         self.sink = np.zeros(len(self.evicted) // self.ROW + 1, np.float32)
-        self.added = _core.aligned_floats(max(1, *(probe.added for probe in found)))
+        self.added = _core.aligned_floats(max(1, *(probe.added for probe in found)) + slack)
         self.fed.fill(0.5)
         self.out.fill(0.5)
 
-    def place(self, run_bytes: int) -> features.Place:
+    def place(self, run_bytes: int, touched: Touched) -> features.Place:
         s = self._speeds
-        return features.Place(*self._geometry, s.l1_bytes, s.l2_bytes // s.l2_sharers, s.l3_bytes, self.pool.workers, run_bytes)
+        return features.Place(*self._geometry, s.l1_bytes, s.l2_bytes // s.l2_sharers, s.l3_bytes, self.pool.workers, run_bytes, touched)
 
     def add_eviction(self, program: _core.Program, n_bytes: int) -> None:
         """Half of it is read and half written, as a model does."""
@@ -273,12 +356,12 @@ def measure(topology: Topology, quick: bool = False, seconds: float = 0.0, progr
     for kind, generic in zip(kinds, start.types, strict=True):
         cpus = [core.cpu for core in kind]
         known = _with_caches(generic, kind, cpus[0])
-        alone, spread = _rates(cpus[:1], known, geometry, found, limit / (jobs + 0.2), tell)
+        alone, spread = _rates(cpus[:1], known, generic.l3_bytes, geometry, found, limit / (jobs + 0.2), tell)
         spreads.append(spread)
         done += 1
         busy = alone
         if len(cpus) > 1 and not quick:
-            busy, spread = _rates(cpus, known, geometry, found, limit / (jobs + 0.2), tell)
+            busy, spread = _rates(cpus, known, generic.l3_bytes, geometry, found, limit / (jobs + 0.2), tell)
             spreads.append(spread)
             done += 1
         memory_B += len(cpus) / max(dict(zip(features.CLASSES["gemv"], busy["gemv"], strict=True))["memory"], 1e-12)
@@ -303,19 +386,24 @@ def measure(topology: Topology, quick: bool = False, seconds: float = 0.0, progr
 
 
 def _rates(
-    cpus: Sequence[int], known: TypeSpeeds, geometry: tuple[int, int], found: Sequence[Probe], seconds: float, tell: Progress
+    cpus: Sequence[int],
+    known: TypeSpeeds,
+    l3_bytes: int,
+    geometry: tuple[int, int],
+    found: Sequence[Probe],
+    seconds: float,
+    tell: Progress,
 ) -> tuple[dict[str, tuple[float, ...]], float]:
     """(kernel class -> seconds per feature, spread) with these cores at work together."""
     deadline = time.perf_counter() + seconds
     began = time.perf_counter()
-    rig = _Rig(cpus, known, geometry, found)
+    rig = _Rig(cpus, known, l3_bytes, geometry, found)
     groups = [_Group(group, rig) for group in _grouped(found)]
-    samples = [s for group in groups for s in group.samples]
     for group in groups:
         group.once()
-    for sample in samples:
-        sample.seconds.clear()
+        group.forget()
     spread = 1.0
+    counted: list[Sample] = []
     for count in range(1, MAX_ROUNDS + 1):
         for i, group in enumerate(groups):
             group.once()
@@ -325,11 +413,13 @@ def _rates(
                 break
         late = time.perf_counter() > deadline
         if count >= MIN_ROUNDS or late:
-            spread = max(_spread([s for s in samples if s.name == name]) for name in features.CLASSES)
+            best = min(pace for group in groups for pace in group.paces)
+            counted = [sample for group in groups for sample in group.counted(best)]
+            spread = max(_spread([s for s in counted if s.name == name]) for name in features.CLASSES)
             if late or spread <= SPREAD:
                 break
     rig.close()
-    return _fit(samples, known), spread
+    return _fit(counted, known), spread
 
 
 def _spread(samples: Sequence[Sample]) -> float:
@@ -360,43 +450,48 @@ def _fit(samples: Sequence[Sample], known: TypeSpeeds) -> dict[str, tuple[float,
 
 
 def _with_caches(generic: TypeSpeeds, kind: Sequence[Core], cpu: int) -> TypeSpeeds:
-    """The type with the last-level cache that streams of weights show, which may be less than the chip's: others use it too."""
+    """The type with the last-level cache that streams of weights show, which may be less than the chip's: others use it too. As much is
+    written in between as is read, and no more bytes are touched a second, as models do: in the meantime neighbours fill the cache."""
     if not generic.l3_bytes:
         return generic
     pool = _core.Pool([cpu])
     columns = 256
     largest = min(2 * generic.l3_bytes, STREAMS_MB[-1] << 20)
     sizes = [size for mb in STREAMS_MB if generic.l2_bytes < (size := mb << 20) <= largest]
-    weights = np.ones(max(sizes, default=1 << 20) // 4, np.float32)
-    x, y = np.ones((1, len(weights) // columns), np.float32), np.zeros((1, columns), np.float32)
+    weights = np.ones(max(sizes, default=1 << 20) // 8, np.float32)
+    x, y, written = np.ones((1, len(weights) // columns), np.float32), np.zeros((1, columns), np.float32), np.ones_like(weights)
     per_byte = []
     for size in sizes:
-        k = size // 4 // columns
-        with _core.Program(1) as program:
+        k = size // 8 // columns
+        with _core.Program(2) as program:
             args = {"m": 1, "n": columns, "k": k, "lda": k, "ldc": columns, "batch": (1, 1, 1)}
             program.add("gemm", args, [(0, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0), (2, 0)], serial=True)
-            slots = _core.Slots(3)
-            slots[0], slots[1], slots[2] = x, weights, y
-            times = np.zeros((1, 1, 2), np.int64)
+            program.add("fill", {"size_bytes": 4, "count": k * columns, "unit_size": 4096}, [(0, 0), (3, 0)], serial=True)
+            slots = _core.Slots(4)
+            slots[0], slots[1], slots[2], slots[3] = x, weights, y, written
+            times = np.zeros((2, 1, 2), np.int64)
             samples = []
-            for _ in range(max(6, min(20, (48 << 20) // size))):
+            for _ in range(max(6, min(12, (48 << 20) // size))):
+                again = time.perf_counter() + size / TOUCHED_B
                 program.run(pool, slots, times_ns=times)
                 samples.append(int(times[0, 0, 1] - times[0, 0, 0]))
-            per_byte.append(min(samples) / size)
+                while time.perf_counter() < again:
+                    pass
+            per_byte.append(min(samples) / (size // 2))
     pool.close()
     return generic._replace(l3_bytes=_reach(sizes, per_byte, generic.l3_bytes))
 
 
 def _reach(sizes: Sequence[int], per_byte: Sequence[float], listed: int) -> int:
-    """The size of a cache from seconds per byte at growing sizes: CALM of where they have grown half-way for good, between a quarter and
-    all of what is listed."""
+    """The size of a cache from seconds per byte at growing sizes: where they have grown half-way for good is HALF_WAY of it. Between an
+    eighth and all of what is listed."""
     if not sizes or per_byte[-1] < 1.2 * per_byte[0]:
         return listed
     middle = (per_byte[0] + per_byte[-1]) / 2
     last = max(i for i, value in enumerate(per_byte) if value <= middle)
     low, high = per_byte[last], per_byte[last + 1]
     reached = sizes[last] + (middle - low) / (high - low) * (sizes[last + 1] - sizes[last])
-    return max(min(int(CALM * reached), listed), listed // 4)
+    return max(min(int(reached / HALF_WAY), listed), listed // 8)
 
 
 TINY = 200
@@ -405,13 +500,17 @@ TINY = 200
 
 def _tiny(pool: _core.Pool, serial: bool) -> float:
     """Seconds of a step that does next to nothing."""
-    target, pattern = np.zeros(64 * pool.workers, np.float32), np.zeros(1, np.float32)
+    rows, line = 4 * pool.workers, 16
     with _core.Program(TINY) as program:
-        args = {"size_bytes": 4, "count": len(target), "unit_size": 16}
+        pad = (0,) * 6
+        args = {
+            "size_bytes": 4, "rank": 2, "shape": (rows, line, *pad), "src_stride": (line, 1, *pad), "dst_stride": (line, 1, *pad),
+            "unit_rows": 1,
+        }  # fmt: skip
         for _ in range(TINY):
-            program.add("fill", args, [(0, 0), (1, 0)], serial=serial)
+            program.add("copy", args, [(0, 0), (1, 0)], serial=serial)
         slots = _core.Slots(2)
-        slots[0], slots[1] = pattern, target
+        slots[0], slots[1] = np.zeros((2, rows, line), np.float32)
         samples = []
         for _ in range(9):
             began = time.perf_counter()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from asymo.cost.features import CLASSES
+from asymo.cost.features import CLASSES, MEMORY
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds, generic
 from asymo.device import parts
 from asymo.device.profile import Cluster, Profile
@@ -158,7 +158,7 @@ def _priced(name: str, rates: Rates, design: Design, own_B: float) -> Rates:
     time falls. Multiply-adds of a pair at what it shares."""
     alone, busy = list(rates.alone), list(rates.busy)
     for i, feature in enumerate(CLASSES[name]):
-        if feature == "memory":
+        if feature in MEMORY:
             alone[i] = busy[i] = 1 / own_B
         if feature in ("macs", "tap", "lane") and design.shared < 1:
             busy[i] = alone[i] / design.shared

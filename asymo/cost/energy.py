@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asymo.cost import steps
-from asymo.cost.features import CLASSES, Args
+from asymo.cost.features import CLASSES, MEMORY, Args
 from asymo.cost.power import STALL, Draw
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
 
 Doubles = npt.NDArray[np.float64]
 
-OFF_CORE = ("memory", "start", "narrow", "scratch")
+OFF_CORE = (*MEMORY, "start", "narrow")
 """Features whose time is spent in memory, not in the core."""
 
 CORE_PART = 0.1
@@ -102,10 +102,10 @@ def split(kind: str, args: Args, speeds: TypeSpeeds, machine: Machine, run_bytes
     inside = outside = size = flops = 0.0
     for feature, count, busy, alone in zip(CLASSES[name], counts, rates.at(speeds.cores, speeds.of), rates.alone, strict=True):
         if feature in OFF_CORE:
-            outside += count * (alone if feature == "memory" else busy)
+            outside += count * (alone if feature in MEMORY else busy)
         else:
             inside += count * busy
-        size += count * (feature == "memory")
+        size += count * (feature in MEMORY)
         flops += 2 * count * (feature in ("macs", "tap"))
     return inside, outside, size, flops
 

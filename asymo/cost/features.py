@@ -34,19 +34,21 @@ CYCLES: dict[str, float] = {
     "copied": 0.3,  # elements of rows that are copied because they alias
     "pass": 10.0,  # groups of pixels of a depthwise convolution begun and ended
     "spill": 0.15,  # Winograd: bytes of transformed tiles that are written and read again and do not fit in their part of L2
-    "scratch": 0.3,  # Winograd: bytes of transformed tiles whose memory nobody has touched for long
     "far": 0.1,  # bytes from beyond L2, one after the other
     "rows": 0.1,  # bytes from beyond L2, from many rows at a time
     "memory": 0.3,  # bytes from memory
+    "store": 0.1,  # bytes of outputs whose memory is beyond L2 when they are stored
+    "allocate": 0.3,  # the same, in memory
     "start": 1000.0,  # streams from memory begun by a matrix times a vector, cold depthwise convolutions
     "narrow": 0.2,  # bytes from memory of panels that are streamed alone
 }
 """Feature -> generic cycles of one (macs, stall, alias, lane, tap, enter: divided by the multiply-adds a cycle of the core)."""
 
-GEMM = ("macs", "stall", "tile", "output", "add", "row", "act", "unit", "near", "alias", "copied", "far", "rows", "memory")
+STREAMS = ("far", "rows", "memory", "store", "allocate")
+GEMM = ("macs", "stall", "tile", "output", "add", "row", "act", "unit", "near", "alias", "copied", *STREAMS)
 GEMV = (*GEMM, "start", "narrow")
-WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "add", "act", "unit", "near", "spill", "scratch", "far", "rows", "memory")
-DWCONV = ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "start", "far", "rows", "memory")
+WINOGRAD = ("macs", "stall", "tile", "enter", "leave", "add", "act", "unit", "near", "spill", *STREAMS)
+DWCONV = ("tap", "lane", "stall", "alias", "pass", "output", "add", "span", "act", "unit", "start", *STREAMS)
 MOVE = ("lane", "item", "span", "unit", "far", "memory")
 CLASSES: dict[str, tuple[str, ...]] = {
     "gemm": GEMM,
@@ -110,9 +112,26 @@ KINDS = (
 """The step kinds of csrc/exec/steps.inc."""
 
 
+Gaps = tuple[tuple[float, float], ...]
+"""(part of a tensor, bytes touched since the last step that used its memory), ...; (): nobody knows, its size has to tell."""
+
+
+class Touched(NamedTuple):
+    """How long ago the memory of a step's operands was used."""
+
+    inputs: Gaps = ()
+    outputs: Gaps = ()
+    residual: Gaps = ()
+
+
+BY_SIZE = Touched()
+"""Before a plan has given operands their places."""
+
+
 class Place(NamedTuple):
     """Where a step runs, as far as its counts depend on it: the register tile, one core's cache sizes (0: unknown or none), how many
-    cores run it, and how many bytes are touched between two runs of it (its constants come from there)."""
+    cores run it, how many bytes are touched between two runs of it (its constants come from there), and since its operands' memory was
+    used."""
 
     mr: int
     nr: int
@@ -121,9 +140,16 @@ class Place(NamedTuple):
     l3: int
     busy: int
     run_bytes: int
+    touched: Touched = BY_SIZE
 
 
 Counts = dict[str, float]
+
+MEMORY = ("memory", "allocate")
+"""Features of bytes that cross to memory."""
+
+FAR, ROWS, STORED = ("far", "memory"), ("rows", "memory"), ("store", "allocate")
+"""Features of bytes from beyond L2 and from memory: one after the other, in many rows at a time, stored."""
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -181,22 +207,15 @@ def misses(size: float, cache: int, full: float = 2.0) -> float:
 
 def beyond(at: Place, reuse: float, shared: float) -> tuple[float, float]:
     """The parts that come from beyond L2 and from memory of what was last touched `reuse` bytes ago. shared: the part that another core
-    has. A last-level cache serves other cores and programs too: it is full when it is full."""
-    memory = misses(reuse, at.l3, 1.0) if at.l3 else misses(reuse, at.l2)
+    has."""
+    memory = misses(reuse, at.l3 or at.l2)
     return max(misses(reuse, at.l2), shared, memory) - memory, memory
 
 
-def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0, level: str = "far") -> None:
-    """Adds `size` bytes, read one after the other (level "far") or in many rows at a time ("rows"), that were last touched `reuse` bytes
-    ago."""
-    near, memory = beyond(at, reuse, shared)
-    counts[level] = counts.get(level, 0.0) + size * near
-    counts["memory"] = counts.get("memory", 0.0) + size * memory
-
-
-def scatter(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0) -> None:
-    """`stream` of bytes in many rows at a time."""
-    stream(counts, at, size, reuse, shared, "rows")
+def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0, levels: tuple[str, str] = FAR) -> None:
+    """Adds `size` bytes that were last touched `reuse` bytes ago. levels: the features of those from beyond L2 and from memory."""
+    for level, part in zip(levels, beyond(at, reuse, shared), strict=True):
+        counts[level] = counts.get(level, 0.0) + size * part
 
 
 def last_touch(at: Place, size: float, together: float) -> float:
@@ -205,15 +224,28 @@ def last_touch(at: Place, size: float, together: float) -> float:
     return together + max(at.run_bytes - together, 0.0) * misses(size, 4 * at.l2, 1.0)
 
 
-def written(counts: Counts, at: Place, size: float, others: float, level: str = "rows") -> None:
+def used(counts: Counts, at: Place, size: float, others: float, gaps: Gaps, levels: tuple[str, str]) -> None:
     """Adds `size` bytes that are read or written beside `others`, by (n - 1) / n of n cores in another one's cache."""
-    stream(counts, at, size, last_touch(at, size, size + others), (at.busy - 1) / at.busy, level)
+    together = size + others
+    for part, gap in gaps or ((1.0, last_touch(at, size, together) - together),):
+        stream(counts, at, part * size, gap + together, (at.busy - 1) / at.busy, levels)
+
+
+def read(counts: Counts, at: Place, size: float, others: float, levels: tuple[str, str] = ROWS) -> None:
+    """`used`, of an input."""
+    used(counts, at, size, others, at.touched.inputs, levels)
+
+
+def written(counts: Counts, at: Place, size: float, others: float, levels: tuple[str, str] = STORED) -> None:
+    """`used`, of an output."""
+    used(counts, at, size, others, at.touched.outputs, levels)
 
 
 def residual(counts: Counts, at: Place, size: float) -> None:
     """Adds `size` bytes of a residual: made some steps before the inputs, so it has left L2."""
     counts["add"] = size / 4
-    scatter(counts, at, size, max(2 * size, 2 * at.l2))
+    for part, gap in at.touched.residual or ((1.0, 2.0 * at.l2),):
+        stream(counts, at, part * size, max(2 * size, gap), levels=ROWS)
 
 
 # ---- GEMM and convolution
@@ -299,13 +331,13 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
     weights = own * b_bytes
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     stream(counts, at, (strips - 1) * entries * b_bytes, (b_bytes if n_fastest else block_bytes) + strip_bytes)
-    written(counts, at, inputs, outputs + weights)
+    read(counts, at, inputs, outputs + weights)
     written(counts, at, outputs, inputs + weights)
     if adds:
         residual(counts, at, outputs)
     if not n_fastest:
-        scatter(counts, at, (blocks_n - 1) * inputs, inputs + block_bytes)
-    scatter(counts, at, (panels - (1 if n_fastest else blocks_n)) * inputs, strip_bytes + 4 * k * nr)
+        stream(counts, at, (blocks_n - 1) * inputs, inputs + block_bytes, levels=ROWS)
+    stream(counts, at, (panels - (1 if n_fastest else blocks_n)) * inputs, strip_bytes + 4 * k * nr, levels=ROWS)
     return counts
 
 
@@ -346,11 +378,10 @@ def _winograd(args: Args, at: Place) -> Counts:
         "unit": float(n_units),
         "near": float(register_tiles * panels * products * 4 * c * nr),
         "spill": 2.0 * tiles * products * 4 * (entered * c + n) * misses((v_bytes + m_bytes) / TILES_SHARE, at.l2, 1.0),
-        "scratch": (v_bytes + m_bytes) * misses(max(at.run_bytes, weights + inputs + outputs), at.l3 or at.l2, 1.0),
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
     counts["memory"] += weights * (blocks - 1) * beyond(at, WEIGHTS_CROWD * weights + v_bytes + m_bytes, 0.0)[1]
-    written(counts, at, inputs, outputs + weights)
+    read(counts, at, inputs, outputs + weights)
     written(counts, at, outputs, inputs + weights)
     if args.get("r_batch", 0) > 0:
         residual(counts, at, outputs)
@@ -421,9 +452,8 @@ def _dwconv(args: Args, at: Place) -> Counts:
     }
     stream(counts, at, 4 * args["kernel"][0] * kw * channels, at.run_bytes)
     counts["start"] = beyond(at, at.run_bytes, 0.0)[1]
-    level = "far" if blocks == 1 else "rows"
-    written(counts, at, inputs, outputs, level)
-    written(counts, at, outputs, inputs, level)
+    read(counts, at, inputs, outputs, FAR if blocks == 1 else ROWS)
+    written(counts, at, outputs, inputs)
     if args.get("r_batch", 0) > 0:
         residual(counts, at, outputs)
     return counts
@@ -456,15 +486,15 @@ def _separable(args: Args, at: Place) -> Counts:
     counts: Counts = {}
     for times, part in parts:
         for feature, each in part.items():
-            if feature not in ("far", "rows", "memory"):
+            if feature not in STREAMS:
                 counts[feature] = counts.get(feature, 0.0) + times * each
     counts["lane"] += 0.5 * max(units - chunks, 0.0) * shared * width * e
     stream(counts, at, 4 * (args["kernel"][0] * args["kernel"][1] * e + args["expands"] * c * e + args["projects"] * e * n), at.run_bytes)
     inputs, outputs = 4 * batch * height * width * c, 4 * batch * h * w * n
-    written(counts, at, inputs, outputs)
+    read(counts, at, inputs, outputs)
     written(counts, at, outputs, inputs)
     if args["adds"]:
-        scatter(counts, at, outputs, max(2 * outputs, 2 * at.l2))
+        stream(counts, at, outputs, max(2 * outputs, 2 * at.l2), levels=ROWS)
     scratch = 4 * e * ((rows - 1) * args["stride"][0] + reach) * width * args["expands"]
     stream(counts, at, 2 * 4 * batch * height * width * e * args["expands"], scratch)
     return counts
@@ -477,10 +507,10 @@ _POINTWISE: dict[str, Any] = {"batch": (1, 1, 1), "b_stride": (0, 0, 0), "unit_m
 # ---- everything else
 
 
-def _dense(counts: Counts, at: Place, read: float, made: float) -> Counts:
+def _dense(counts: Counts, at: Place, taken: float, made: float) -> Counts:
     """Counts of a step that reads and writes so many bytes, each once."""
-    written(counts, at, read, made, "far")
-    written(counts, at, made, read, "far")
+    used(counts, at, taken, made, at.touched.inputs, FAR)
+    used(counts, at, made, taken, at.touched.outputs, FAR)
     return counts
 
 

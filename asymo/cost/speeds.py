@@ -12,7 +12,7 @@ from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
-from asymo.cost.features import CLASSES, CYCLES
+from asymo.cost.features import CLASSES, CYCLES, MEMORY
 from asymo.device.topology import Core, Topology
 from asymo.errors import InvalidArgumentError
 from asymo.record import NamedTuple
@@ -149,7 +149,7 @@ def generic(
     def price(feature: str, busy: bool) -> float:
         if feature == "macs":
             return 1 / (clock * fma * reached)
-        if feature == "memory":
+        if feature in MEMORY:
             return max(1 / memory_B, CYCLES["far"] / clock) if not busy else cores / memory_B
         if feature in ("lane", "tap", "stall", "alias", "enter"):
             return slow * CYCLES[feature] / (clock * fma)

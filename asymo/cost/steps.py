@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from asymo.cost import features
-from asymo.cost.features import Args, Place, phases
+from asymo.cost.features import BY_SIZE, Args, Place, Touched, phases
 from asymo.cost.speeds import Machine, TypeSpeeds
 
 __all__ = ["Args", "classify", "phases", "step_seconds", "unit_seconds", "units"]
@@ -29,9 +29,10 @@ def units(kind: str, args: Args, machine: Machine) -> int:
     return features.units(kind, args, machine.geometry[1])
 
 
-def place(speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int) -> Place:
+def place(speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int, touched: Touched = BY_SIZE) -> Place:
     """Where a step runs: a core of this type among `busy` cores."""
-    return Place(*machine.geometry, speeds.l1_bytes, speeds.l2_bytes // speeds.l2_sharers, speeds.l3_bytes, max(busy, 1), run_bytes)
+    l2 = speeds.l2_bytes // speeds.l2_sharers
+    return Place(*machine.geometry, speeds.l1_bytes, l2, speeds.l3_bytes, max(busy, 1), run_bytes, touched)
 
 
 @lru_cache(maxsize=4096)
@@ -47,17 +48,26 @@ def vector(kind: str, args: Args, at: Place) -> tuple[str, tuple[float, ...]]:
     return _vector(kind, tuple(args.items()), at)
 
 
-def step_seconds(kind: str, args: Args, speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int = 0) -> float:
+def step_seconds(
+    kind: str, args: Args, speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int = 0, touched: Touched = BY_SIZE
+) -> float:
     """Seconds of all units of all phases on one core of the type, with `busy` cores of the type at work; no claims, no barriers.
 
     run_bytes: bytes that a whole run of the model touches (constants and arena); from it follows in which cache the weights still are.
-    0: only this step's own.
+    0: only this step's own. touched: how long ago its operands' memory was used, where the plan is known.
     """
-    name, counts = vector(kind, args, place(speeds, busy, machine, run_bytes))
+    name, counts = vector(kind, args, place(speeds, busy, machine, run_bytes, touched))
     return sum(c * s for c, s in zip(counts, speeds.classes[name].at(busy, speeds.of), strict=True))
 
 
-def unit_seconds(kind: str, args: Args, speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int = 0) -> float:
+def unit_seconds(
+    kind: str, args: Args, speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int = 0, touched: Touched = BY_SIZE
+) -> float:
     """Seconds of an average unit on one core of the type, with `busy` cores of the type at work."""
     n = units(kind, args, machine) * phases(kind, args)
-    return step_seconds(kind, args, speeds, busy, machine, run_bytes) / n if n else 0.0
+    return step_seconds(kind, args, speeds, busy, machine, run_bytes, touched) / n if n else 0.0
+
+
+def memory_bytes(name: str, counts: tuple[float, ...]) -> float:
+    """The bytes that cross to memory, of a class and its features."""
+    return sum(c for c, f in zip(counts, features.CLASSES[name], strict=True) if f in features.MEMORY)

@@ -8,6 +8,7 @@ from typing import Any
 
 from asymo.cost import features, steps
 from asymo.cost.speeds import Machine
+from asymo.plan import touch
 from asymo.plan.plan import Args, Plan, Step
 from asymo.plan.share import Decision, Option, Sharer
 from asymo.plan.tiles import CANDIDATES, Fitter
@@ -54,11 +55,20 @@ def unit(args: Mapping[str, Any]) -> str:
     return "x".join(str(args[name]) for name in UNIT_FIELDS if name in args)
 
 
+def predicted(plan: Plan) -> list[float]:
+    """Seconds of every step on the cores that it was planned for, now that its operands have their places."""
+    sharer = Sharer(machine_of(plan), touch.run_bytes(plan))
+    return [
+        sharer.option(step.kind, step.args, decision.option.cores, decision.asleep, touched).seconds if decision.units else 0.0
+        for step, decision, touched in zip(plan.steps, decisions(plan), touch.of_plan(plan), strict=True)
+    ]
+
+
 def rows(plan: Plan) -> list[Row]:
     """One row a step: class, shape, units, and for each core type how many cores, the smallest claim and the share; predicted time."""
     machine = machine_of(plan)
     found = []
-    for index, (step, decision) in enumerate(zip(plan.steps, decisions(plan), strict=True)):
+    for index, (step, decision, seconds) in enumerate(zip(plan.steps, decisions(plan), predicted(plan), strict=True)):
         row: Row = {
             "step": index,
             "class": steps.classify(step.kind, step.args, machine.geometry[0]),
@@ -68,7 +78,7 @@ def rows(plan: Plan) -> list[Row]:
         }
         for t, type in enumerate(machine.types):
             row[type.name] = cell(decision, t)
-        found.append({**row, "us": 1e6 * decision.option.seconds, "op": step.op, "node": step.node})
+        found.append({**row, "us": 1e6 * seconds, "op": step.op, "node": step.node})
     return found
 
 

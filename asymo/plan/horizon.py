@@ -11,35 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from math import gcd
 from typing import Any
 
+from asymo.plan.access import Access
 from asymo.plan.views import rows_of
-from asymo.record import NamedTuple
 
 AHEAD = 32
 """Steps that are looked at; a horizon is no further."""
-
-
-class Region(NamedTuple):
-    """Bytes [begin, end) of a slot; with a pitch only [column, column + width) of every `pitch` bytes from begin on."""
-
-    slot: int
-    begin: int
-    end: int
-    pitch: int = 0
-    column: int = 0
-    width: int = 0
-
-    def meets(self, other: Region) -> bool:
-        if self.slot != other.slot or self.begin >= other.end or other.begin >= self.end:
-            return False
-        side_by_side = self.pitch and (self.pitch, self.begin) == (other.pitch, other.begin)
-        return not side_by_side or (self.column < other.column + other.width and other.column < self.column + self.width)
-
-
-class Access(NamedTuple):
-    """What a step reads and writes of the memory that steps write: arena and outputs."""
-
-    reads: tuple[Region, ...]
-    writes: tuple[Region, ...]
 
 
 _TARGETS: dict[str, Callable[[Mapping[str, Any], int], range]] = {

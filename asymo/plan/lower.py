@@ -15,8 +15,9 @@ import numpy as np
 from asymo.cost.speeds import Machine
 from asymo.graph.absent import present
 from asymo.graph.ir import Graph, Node, Value
+from asymo.plan.access import Access, Region
 from asymo.plan.arena import Lifetime, lengthen, place
-from asymo.plan.horizon import Access, Region, columns, horizons, targets
+from asymo.plan.horizon import columns, horizons, targets
 from asymo.plan.moves import elide
 from asymo.plan.plan import ABSENT, ARENA, Args, Plan, Port, Ref, Sharing, Step
 from asymo.plan.share import Sharer
@@ -239,10 +240,11 @@ class Lowering:
             ]
             return Access(tuple(r for is_target, r in made if not is_target), tuple(r for is_target, r in made if is_target))
 
+        accesses = tuple(access(draft) for draft in self._drafts)
         steps = tuple(
             Step(d.kind, d.args, tuple(ref(t) for t in d.operands), d.node.name or next(v.name for v in d.node.outputs if v), d.node.op,
                  sharing, ns, horizon)
-            for d, (sharing, ns), horizon in zip(self._drafts, decisions, horizons([access(d) for d in self._drafts]), strict=True)
+            for d, (sharing, ns), horizon in zip(self._drafts, decisions, horizons(accesses), strict=True)
         )  # fmt: skip
         return Plan(
             steps=steps,
@@ -252,6 +254,7 @@ class Lowering:
             outputs=tuple(Port(v.name, v.dtype, v.shape) for v in self.graph.outputs),
             machine=self.machine,
             run_bytes=self._sharer.run_bytes,
+            accesses=accesses,
         )
 
     def _decide(self) -> list[tuple[Sharing, float]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from asymo.cost.speeds import Machine
+from asymo.plan.access import Access
 from asymo.record import NamedTuple
 
 Number = int | float
@@ -86,7 +87,8 @@ class Plan(NamedTuple):
     """Everything one native segment needs.
 
     constants: arrays behind slots 1 ... len(constants); inputs and outputs: the slots after them. machine: the cores it was made for, and
-    what was known of them. run_bytes: bytes of constants that a run reads, as the predictions took them.
+    what was known of them. run_bytes: bytes of constants that a run reads, as the predictions took them. accesses: the memory that each
+    step reads and writes; () of a plan that was stored.
     """
 
     steps: tuple[Step, ...]
@@ -96,6 +98,7 @@ class Plan(NamedTuple):
     outputs: tuple[Port, ...] = ()
     machine: Machine | None = None
     run_bytes: int = 0
+    accesses: tuple[Access, ...] = ()
 
     @property
     def first_input_slot(self) -> int:

@@ -20,7 +20,7 @@ from math import ceil, inf, log
 from typing import Any
 
 from asymo.cost import steps
-from asymo.cost.features import CLASSES
+from asymo.cost.features import BY_SIZE, Touched
 from asymo.cost.speeds import Machine
 from asymo.plan.plan import SERIAL, Sharing
 from asymo.record import NamedTuple
@@ -173,6 +173,12 @@ class Sharer:
         self.sets = sorted(product(first, *([0, *c] for c in others)), key=sum)
         self._decisions: dict[tuple[Any, ...], Decision] = {}
 
+    def option(
+        self, kind: str, args: Mapping[str, Any], cores: tuple[int, ...], asleep: bool = False, touched: Touched = BY_SIZE
+    ) -> Option:
+        """A step that has units on these cores. touched: how long ago its operands' memory was used, where the plan is known."""
+        return self._problem(kind, args, asleep, touched).option(cores)
+
     def options(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> list[Option]:
         """The step on every set of cores that is weighed, fewer cores first; [] of a step without units."""
         problem = self._problem(kind, args, asleep)
@@ -193,7 +199,7 @@ class Sharer:
             (sum([c * s for c, s in zip(counted, t.classes[name].at(n, t.of), strict=True)]) / (units * phases)) or TINY
             for n, t in zip(self.everyone, machine.types, strict=True)
         ]
-        memory = counted[CLASSES[name].index("memory")] / machine.memory_B
+        memory = steps.memory_bytes(name, counted) / machine.memory_B
         problem = Problem(machine, units, phases, [[u] * n for n, u in zip(self.everyone, cost, strict=True)], memory)
         return Sketch(alone, problem, self.crews)
 
@@ -216,24 +222,24 @@ class Sharer:
                 limit = min(limit, found[-1].seconds * (1 + GAIN))
         return next(o for o in reversed(found) if o.seconds <= limit)
 
-    def _problem(self, kind: str, args: Mapping[str, Any], asleep: bool) -> Problem:
+    def _problem(self, kind: str, args: Mapping[str, Any], asleep: bool, touched: Touched = BY_SIZE) -> Problem:
         machine = self.machine
         units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
         if not units:
             return Problem(machine, 0, phases, [])
-        unit_s = [self._unit_s(kind, args, t) for t in range(len(machine.types))]
-        name, counted = steps.vector(kind, args, steps.place(machine.types[0], machine.cores, machine, self.run_bytes))
-        memory = counted[CLASSES[name].index("memory")] / machine.memory_B
+        unit_s = [self._unit_s(kind, args, t, touched) for t in range(len(machine.types))]
+        name, counted = steps.vector(kind, args, steps.place(machine.types[0], machine.cores, machine, self.run_bytes, touched))
+        memory = steps.memory_bytes(name, counted) / machine.memory_B
         return Problem(machine, units, phases, unit_s, memory, machine.wake_s if asleep else 0.0)
 
-    def _unit_s(self, kind: str, args: Mapping[str, Any], t: int) -> list[float]:
+    def _unit_s(self, kind: str, args: Mapping[str, Any], t: int, touched: Touched) -> list[float]:
         """Seconds of a unit on a core of type t with 1, 2, ... of them busy: on a line."""
         speeds, machine = self.machine.types[t], self.machine
         n = speeds.cores
-        alone = max(steps.unit_seconds(kind, args, speeds, 1, machine, self.run_bytes), TINY)
+        alone = max(steps.unit_seconds(kind, args, speeds, 1, machine, self.run_bytes, touched), TINY)
         if n == 1:
             return [alone]
-        busy = max(steps.unit_seconds(kind, args, speeds, n, machine, self.run_bytes), TINY)
+        busy = max(steps.unit_seconds(kind, args, speeds, n, machine, self.run_bytes, touched), TINY)
         return [alone + (busy - alone) * i / (n - 1) for i in range(n)]
 
     def sequence(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Decision]:

@@ -9,7 +9,7 @@ import numpy as np
 from asymo.cost import features
 from asymo.cost.features import Args, ceil_div
 from asymo.cost.speeds import Machine, TypeSpeeds
-from asymo.cost.steps import phases, place, units, vector
+from asymo.cost.steps import memory_bytes, phases, place, units, vector
 from asymo.plan.plan import Plan, Step
 from asymo.sim.hardware import SPIN_S, Hardware, Kind
 from asymo.sim.task import Doubles, Task
@@ -57,9 +57,9 @@ def _seconds_and_bytes(step: Step, speeds: TypeSpeeds, busy: int, machine: Machi
     """Of one phase on one core: memory at what the core alone gets of it (the simulation shares it out), all else as with all busy."""
     name, counts = vector(step.kind, step.args, place(speeds, max(busy, 1), machine, run_bytes))
     rates = speeds.classes[name]
-    memory = features.CLASSES[name].index("memory")
-    mixed = [rates.alone[i] if i == memory else r for i, r in enumerate(rates.at(busy, speeds.of))]
-    return sum(c * r for c, r in zip(counts, mixed, strict=True)) / rounds, counts[memory] / rounds
+    crosses = [feature in features.MEMORY for feature in features.CLASSES[name]]
+    mixed = [own if shared else r for own, r, shared in zip(rates.alone, rates.at(busy, speeds.of), crosses, strict=True)]
+    return sum(c * r for c, r in zip(counts, mixed, strict=True)) / rounds, memory_bytes(name, counts) / rounds
 
 
 def _weights(kind: str, args: Args, n: int, nr: int) -> Doubles:

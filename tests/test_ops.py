@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
+
 import numpy as np
 import pytest
 from _models import assert_close, example_model, model, node, reference
@@ -29,6 +32,14 @@ def run(blob: bytes, feeds: dict[str, np.ndarray], workers: int) -> tuple[list[n
 
 NOT_IN_REFERENCE = {"GlobalLpPool"}
 """Operators that onnx.reference lacks; other tests run them."""
+
+
+def test_files_are_listed_with_their_operators() -> None:
+    """What is not listed would be left to the host."""
+    for file in pkgutil.iter_modules(ops.__path__):
+        import_module(f"asymo.ops.{file.name}")
+    found = {(type(operator).__module__.removeprefix("asymo.ops."), name) for (_, name), operator in ops._registry.items()}
+    assert {(file, name) for file, names in ops.FILES.items() for name in names.split()} == found
 
 
 @pytest.mark.parametrize("name", sorted(set(OPERATORS) - NOT_IN_REFERENCE))

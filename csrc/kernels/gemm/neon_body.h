@@ -84,21 +84,31 @@ static inline __attribute__((always_inline)) void tile(const asymo_gemm_tile *t,
 /* One or two rows have too few accumulators for a multiply-add's latency: they take several panels at a time, eight accumulators in all. */
 #define PANELS(M) (M <= 1 ? 4 : M <= 2 ? 2 : 1)
 
+/* Step s of up to four k of all panels; y[i] holds these k of row i. */
+#define WIDE_STEP(s)                                                                                                                       \
+    {                                                                                                                                      \
+        float32x4_t x[8];                                                                                                                  \
+        EACH(v, V) x[v] = vld1q_f32(b + v / 2 * t->b_panel + NR * (s) + v % 2 * 4);                                                        \
+        EACH(v, V) __asm__("" : "+w"(x[v])); /* else gcc moves each load to its use, where an in-order core waits for it */                \
+        EACH(i, M) EACH(v, V) acc[i][v] = vfmaq_laneq_f32(acc[i][v], x[v], y[i], s);                                                       \
+    }
+
 static inline __attribute__((always_inline)) void wide(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, const int M) {
     const int V = 2 * PANELS(M);
-    float32x4_t c[4][MR][2], acc[2][8];
+    float32x4_t c[4][MR][2], acc[2][8], y[2];
     for (int p = 0; p < PANELS(M); p++) start(t, column + p * NR, n - p * NR, c[p], M);
     EACH(i, M) EACH(v, V) acc[i][v] = c[v / 2][i][v % 2];
-    for (int64_t tap = 0; tap < t->taps; tap++)
-        for (int64_t k = 0; k < t->run; k++, b += NR) {
-            float32x4_t x[8];
-            EACH(v, V) x[v] = vld1q_f32(b + v / 2 * t->b_panel + v % 2 * 4);
-            EACH(v, V) __asm__("" : "+w"(x[v])); /* else gcc moves each load to its use, where an in-order core waits for it */
-            EACH(i, M) {
-                const float32x4_t y = vld1q_dup_f32(t->a[tap * MR + i] + k);
-                EACH(v, V) acc[i][v] = vfmaq_f32(acc[i][v], x[v], y);
-            }
+    for (int64_t tap = 0; tap < t->taps; tap++) {
+        int64_t k = 0;
+        for (; k + 4 <= t->run; k += 4, b += 4 * NR) {
+            EACH(i, M) y[i] = vld1q_f32(t->a[tap * MR + i] + k);
+            WIDE_STEP(0) WIDE_STEP(1) WIDE_STEP(2) WIDE_STEP(3)
         }
+        for (; k < t->run; k++, b += NR) {
+            EACH(i, M) y[i] = vld1q_dup_f32(t->a[tap * MR + i] + k);
+            WIDE_STEP(0)
+        }
+    }
     EACH(i, M) EACH(v, V) c[v / 2][i][v % 2] = acc[i][v];
     for (int p = 0; p < PANELS(M); p++) finish(t, column + p * NR, n - p * NR, c[p], M);
 }

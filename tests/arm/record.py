@@ -16,7 +16,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -169,7 +170,9 @@ def on_bit_patterns(example: ops.Example) -> ops.Example | None:
     x = example.inputs[0] if example.inputs else None
     if x is None or 0 in example.constant or x.dtype != np.float32:
         return None
-    return replace(example, inputs=[bit_patterns(0, x.size).reshape(x.shape), *example.inputs[1:]])
+    wild = copy(example)
+    wild.inputs = [bit_patterns(0, x.size).reshape(x.shape), *example.inputs[1:]]
+    return wild
 
 
 def record_operator(recording: Recording, name: str) -> None:

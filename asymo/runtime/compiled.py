@@ -17,7 +17,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -39,6 +38,7 @@ from asymo.plan import layout
 from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
 from asymo.plan.planner import plan
+from asymo.record import NamedTuple
 from asymo.runtime import archive, encode
 from asymo.runtime.model import Model
 from asymo.runtime.planning import types_for
@@ -54,8 +54,7 @@ SMALL = 1 << 14
 # ---- writing
 
 
-@dataclass(frozen=True)
-class Compiled:
+class Compiled(NamedTuple):
     """What `compile_model` has written. plans: for each machine and each set of shapes; fewer where a part of a model can only be planned
     when it runs. left_out: bytes of weights that are there in packed form only."""
 
@@ -175,8 +174,7 @@ class _Table:
         return rows
 
 
-@dataclass
-class _Draft:
+class _Draft(NamedTuple):
     """One target: its plans and what they derived."""
 
     machine: Machine

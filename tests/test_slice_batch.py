@@ -31,6 +31,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
         return nodes
 
     monkeypatch.setattr(slice_batch, "saving", lambda node, batch: 1)
+    monkeypatch.setattr(slice_batch, "LEAST_NODES", 1)
     monkeypatch.setattr(slice_batch, "_part", spy)
     return taken
 

@@ -25,12 +25,15 @@ fast with one thread and 1.01 with two, with 1 MiB 1.05 and 0.96."""
 MOST_NODES = 1024
 """Of all copies together: each is planned."""
 
+LEAST_NODES = 2
+"""One node leaves nothing in a cache for another to find."""
+
 
 def run(graph: Graph, cache: Cache) -> bool:
     batch = _batch(graph)
     part = _part(graph, batch) if batch > 1 else []
     slices = min(batch, MOST_NODES // max(1, len(part)))
-    if slices < 2:
+    if slices < 2 or len(part) < LEAST_NODES:
         return False
     sizes = [batch // slices + (i < batch % slices) for i in range(slices)]
     made, inside = {v for node in part for v in node.outputs}, set(part)

@@ -1,7 +1,7 @@
 """Takes the images of a batch one after the other through the part of a network whose tensors are large.
 
-Requires: concrete shapes, channels last. Does: where the inputs' first axis is a batch, the first nodes are copied for every image (or as
-many slices of the batch as MOST_NODES allows) behind a Split, and a Concat joins what others read; both only rename memory. Taken are the
+Requires: concrete shapes, channels last. Does: where the inputs' first axis is a batch, the first nodes are copied for every image, or for
+slices of several where these fit a cache, behind a Split, and a Concat joins what others read; both only rename memory. Taken are the
 nodes that save the most bytes together: a node saves what it reads and writes of a batch that fits no cache, and costs its weights once
 more for every further image. Ensures: nothing more.
 """
@@ -32,15 +32,18 @@ LEAST_NODES = 2
 def run(graph: Graph, cache: Cache) -> bool:
     batch = _batch(graph)
     part = _part(graph, batch) if batch > 1 else []
-    slices = min(batch, MOST_NODES // max(1, len(part)))
-    if slices < 2 or len(part) < LEAST_NODES:
+    if len(part) < LEAST_NODES:
+        return False
+    slices = min(batch, -(-max(map(moved, part)) // CACHE_BYTES), MOST_NODES // len(part))
+    if slices < 2:
         return False
     sizes = [batch // slices + (i < batch % slices) for i in range(slices)]
     made, inside = {v for node in part for v in node.outputs}, set(part)
     results = [v for node in part for v in node.outputs if v is not None and (graph.is_output(v) or not inside.issuperset(v.users))]
     sources = list(dict.fromkeys(v for node in part for v in node.inputs if v is not None and v.const is None and v not in made))
     pieces = {source: [_slice(graph, source, n) for n in sizes] for source in sources}
-    nodes = [Node("Split", [source], pieces[source], {"axis": 0}, name=f"{source.name}/images", opset=NEWEST) for source in sources]
+    parts = ints(graph, sizes, "images")
+    nodes = [Node("Split", [source, parts], pieces[source], {"axis": 0}, name=f"{source.name}/images", opset=NEWEST) for source in sources]
     copies: list[dict[Value, Value]] = []
     for i, n in enumerate(sizes):
         table = {source: pieces[source][i] for source in sources}
@@ -77,9 +80,13 @@ def _part(graph: Graph, batch: int) -> list[Node]:
 
 def saving(node: Node, batch: int) -> int:
     """Bytes that memory no longer moves for the node when images come one after the other."""
-    moved = sum(v.nbytes for v in (*node.inputs, *node.outputs) if v is not None and v.const is None)
     weights = sum(v.nbytes for v in node.inputs if v is not None and v.const is not None)
-    return (moved if moved > CACHE_BYTES else 0) - (batch - 1) * weights
+    return (moved(node) if moved(node) > CACHE_BYTES else 0) - (batch - 1) * weights
+
+
+def moved(node: Node) -> int:
+    """Bytes that the node reads and writes, but weights."""
+    return sum(v.nbytes for v in (*node.inputs, *node.outputs) if v is not None and v.const is None)
 
 
 def is_by_image(node: Node, batch: int) -> bool:

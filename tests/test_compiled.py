@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from asymo.cost.devices import from_profile
 from asymo.device import profile
 from asymo.errors import InvalidArgumentError, ModelError, UnsupportedError
 from asymo.plan import layout
+from asymo.runtime import digest
 from asymo.runtime.compiled import CompiledModel, compile_model
 from asymo.runtime.stage import Stage
 from benchmarks import models
@@ -404,3 +406,15 @@ def test_is_a_safetensors_file(tmp_path: Path, rng: np.random.Generator) -> None
         assert end - begin == int(np.prod(entry["shape"])) * sizes[entry["dtype"]]
         at = end
     assert 8 + n + at == len(data)
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, digest.MOST_BYTES, digest.MOST_BYTES + 1])
+def test_digests_are_hashlib_s(size: int) -> None:
+    data = np.random.default_rng(size).bytes(size)
+    assert digest.sha256(data) == digest.sha256(np.frombuffer(data, np.uint8)) == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_digests_need_no_private_module(missing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "MODULES", ("nothing",) * missing + ("hashlib",))
+    assert digest.sha256(b"a") == hashlib.sha256(b"a").hexdigest()

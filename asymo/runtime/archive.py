@@ -12,7 +12,6 @@ GB, so it is compared when the caller asks (ADR 9).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -25,6 +24,7 @@ import numpy as np
 from asymo._core import aligned_empty
 from asymo.errors import ModelError
 from asymo.onnx.files import Files
+from asymo.runtime.digest import sha256
 
 ALIGN = 64
 """Of every array in the file, and so in memory: mappings begin at pages."""
@@ -62,15 +62,17 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
         plain = np.ascontiguousarray(array)
         known = _DTYPES.get(array.dtype.name)
         append(str(i), known or "U8", array.shape if known else [array.nbytes], plain.reshape(-1).view(np.uint8), array.nbytes)
+    import hashlib
+
     digest = hashlib.sha256()
     for _, _, data in pieces[1:]:
         digest.update(data)
-    digests = {"document_sha256": hashlib.sha256(text).hexdigest(), "arrays_sha256": digest.hexdigest(), "header_sha256": _NO_DIGEST}
+    digests = {"document_sha256": sha256(text), "arrays_sha256": digest.hexdigest(), "header_sha256": _NO_DIGEST}
     header: dict[str, Any] = {"__metadata__": {"format": "asymo", "version": VERSION, **metadata, **digests}}
     header.update({name: entry for name, entry, _ in pieces})
     packed = json.dumps(header, separators=(",", ":")).encode()
     packed += b" " * (-(8 + len(packed)) % ALIGN)
-    packed = packed.replace(_NO_DIGEST.encode(), hashlib.sha256(packed).hexdigest().encode(), 1)
+    packed = packed.replace(_NO_DIGEST.encode(), sha256(packed).encode(), 1)
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -184,7 +186,7 @@ class Archive:
 
 
 def _compare(archive: Archive, what: str, data: Any) -> None:
-    wanted, found = archive.metadata[f"{what}_sha256"], hashlib.sha256(data).hexdigest()
+    wanted, found = archive.metadata[f"{what}_sha256"], sha256(data)
     if wanted != found:
         raise archive.error(f"the SHA-256 of its {what} is {found[:12]}..., it should be {wanted[:12]}...: bytes have changed")
 

@@ -13,7 +13,6 @@ other shapes or other cores, finds its packed weights there.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -40,6 +39,7 @@ from asymo.plan.plan import Plan
 from asymo.plan.planner import plan
 from asymo.record import NamedTuple
 from asymo.runtime import archive, encode
+from asymo.runtime.digest import sha256
 from asymo.runtime.model import Model
 from asymo.runtime.planning import types_for
 from asymo.runtime.stage import bind, split
@@ -156,7 +156,7 @@ class _Table:
         self.dropped = 0
 
     def to_json(self) -> list[Any]:
-        places: dict[bytes, int] = {}
+        places: dict[str, int] = {}
         self.unique = []
         rows: list[Any] = []
         for array in self._arrays:
@@ -166,7 +166,7 @@ class _Table:
                 continue
             place = None
             if id(array) not in self._left_out:
-                key = hashlib.sha256(array.tobytes()).digest() + array.dtype.char.encode()
+                key = sha256(array.tobytes()) + array.dtype.char
                 place = places.setdefault(key, len(self.unique))
                 if place == len(self.unique):
                     self.unique.append(array)

@@ -9,6 +9,7 @@
  *
  * A row whose sequence has ended keeps its state and writes zeros to Y. */
 #include "../eltwise/act_body.h"
+#include "../simd/each.h"
 #include "rnn.h"
 
 #ifdef ASYMO_VEC_AVX512
@@ -57,17 +58,14 @@ V16_FN v16 gate(const block_state *s, int64_t i, v16 x) {
 }
 
 /* a[row][gate] += sum over k of h[row][k] r[k][gate]; rows and gates are constants. */
-V16_FN void add_products(int64_t rows, int64_t gates, int64_t hidden, const float *const *h, const float *r, v16 a[][MAX_GATES]) {
+V16_FN void add_products(const int rows, const int gates, int64_t hidden, const float *const *h, const float *r, v16 a[][MAX_GATES]) {
     v16 t[MAX_ROWS][MAX_GATES];
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t g = 0; g < gates; g++) t[i][g] = a[i][g];
-    for (int64_t k = 0; k < hidden; k++, r += 16 * gates)
-        for (int64_t i = 0; i < rows; i++) {
+    EACH(i, rows) EACH(g, gates) t[i][g] = a[i][g];
+    for (int64_t k = 0; k < hidden; k++, r += 16 * gates) EACH(i, rows) {
             const v16 hk = v16_set1(h[i][k]);
-            for (int64_t g = 0; g < gates; g++) t[i][g] = v16_fma(hk, v16_load(r + 16 * g), t[i][g]);
+            EACH(g, gates) t[i][g] = v16_fma(hk, v16_load(r + 16 * g), t[i][g]);
         }
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t g = 0; g < gates; g++) a[i][g] = t[i][g];
+    EACH(i, rows) EACH(g, gates) a[i][g] = t[i][g];
 }
 
 /* The same for any number of rows up to MAX_ROWS, with the rows' h; reset: with r * h instead. */

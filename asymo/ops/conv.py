@@ -1,12 +1,10 @@
-"""Convolutions: Conv and ConvTranspose as ONNX has them, and the asymo:: forms, which are what gets lowered.
+"""Conv as ONNX has it, and asymo::Conv, which is what gets lowered.
 
 asymo::Conv  Y = act(conv(X, W) + bias + residual)
   inputs   X, W as ONNX (M, C / group, kernel...), bias (M,) or absent, residual (the shape of Y) or absent, slope (M,) or absent;
            of a 1x1 convolution also scale (N, 1..., C) or absent: it stands for the convolution of X * scale
   attrs    kernel_shape, strides, pads (begin..., end...), dilations, group; channels_last: X, residual and Y are (N, spatial..., channels),
            else (N, channels, spatial...); only the former is lowered; act, p, q: see ops/epilogue.py
-asymo::ConvTranspose  the same with W as ONNX (C, M / group, kernel...); instead of pads the attributes begin (what is cut off in
-  front, per spatial axis) and output_shape (spatial).
 
 Which algorithm runs is a function of the shapes only:
   depthwise         one channel in and out of each of several groups,
@@ -14,15 +12,12 @@ Which algorithm runs is a function of the shapes only:
   1x1, stride 1     no padding, one group                               gemm
   3x3, stride 1     see `plan.tiles.winograd_tile`                      winograd
   else                                                                  conv (indirect GEMM)
-A transposed convolution is one convolution per output phase: the outputs at r, r + stride, r + 2 stride, ... of each axis see the same taps
-of the kernel, backwards, at stride 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import product
-from math import gcd, prod
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -33,7 +28,7 @@ from asymo.ops import Example, Operator, given, need_shape, operator
 from asymo.ops.eltwise import emit_walk
 from asymo.ops.epilogue import BIAS, RESIDUAL, SLOPE, act_args
 from asymo.ops.matmul import all_f32
-from asymo.ops.window import arrange, auto_pad, channels, channels_last_strides, pads_of, per_axis, spatial, triple, window
+from asymo.ops.window import Window, arrange, channels, channels_last_strides, spatial, triple, window
 from asymo.plan import layout
 from asymo.plan.lower import Lowering
 from asymo.plan.move import copy
@@ -41,8 +36,7 @@ from asymo.plan.plan import Args
 from asymo.plan.strides import collapse, dense
 from asymo.plan.tensor import Tensor
 from asymo.plan.tiles import LANES, winograd_tile
-
-Ints = tuple[int, ...]
+from asymo.record import NamedTuple
 
 SCALE = SLOPE + 1
 
@@ -114,74 +108,101 @@ class AsymoConv(_Conv):
 
     def lower(self, node: Node, lo: Lowering) -> None:
         assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        x_value, w_value, y_value = given(node.inputs), given(node.inputs, 1), given(node.outputs)
-        x, y = lo.input(x_value), lo.output(y_value)
-        assert x is not None
-        assert y is not None
-        if 0 in y.shape:
+        site = _site(node, lo)
+        if 0 in site.y.shape:
             return
-        group = int(node.attrs.get("group", 1))
-        batch, *dims, channels_in = x.shape
-        n_all, c = w_value.shape[:2]
-        win = window(node, tuple(dims), w_value.shape[2:])
-        tail = [lo.input(node.input(BIAS)), lo.input(node.input(RESIDUAL)), lo.input(node.input(SLOPE)), y]
-        x_batch, x_stride = channels_last_strides(win.inp, channels_in)
-        y_batch, y_stride = channels_last_strides(win.out, n_all)
-        rank, one = len(dims), (1,) * len(dims)
-        pointwise = win.kernel == one and win.stride == one and not any((*win.begin, *win.end))
-
-        if c == 1 and n_all == group and rank < 3:
-            args: Args = {
-                "batch": batch, "channels": group, "in": triple(win.inp, 1)[1:], "out": triple(win.out, 1)[1:],
-                "kernel": triple(win.kernel, 1)[1:],
-                "stride": triple(win.stride, 1)[1:], "dilation": triple(win.dilation, 1)[1:], "pad": triple(win.begin, 0)[1:],
-                "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
-                "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
-                **act_args(node),
-            }  # fmt: skip
-            if group > 1 or is_line(args):
-                args = args if group > 1 else cut_line(args)
-                lo.emit("dwconv", args, [x, depthwise_weights(lo, w_value, group, prod(win.kernel)), *tail])
+        if site.c == 1 and site.n == site.group and len(site.win.inp) < 3:
+            args: Args = {"channels": site.group, **_taps(site.win, 2), **_planes(site, 2)}
+            if site.group > 1 or is_line(args):
+                weights = depthwise_weights(lo, site.w, site.group, prod(site.win.kernel))
+                lo.emit("dwconv", args if site.group > 1 else cut_line(args), [site.x, weights, *site.tail])
                 return
-        if pointwise and group == 1:
-            scale, packed, m = lo.input(node.input(SCALE)), pack_weights(lo, w_value, 1), prod(dims)
-            images = 1 if scale is None else batch
-            m = m * batch // images
-            if scale is not None:
-                packed = scaled_weights(lo, packed, scale, c, n_all, images)
-            args = {
-                "m": m, "n": n_all, "k": c, "lda": c, "ldc": n_all, "ldr": n_all, "batch": (1, 1, images),
-                "a_stride": (0, 0, m * c), "b_stride": (0, 0, lo.packed_size(c, n_all)), "c_stride": (0, 0, m * n_all),
-                "r_stride": (0, 0, m * n_all), **act_args(node),
-            }  # fmt: skip
-            if images == 1:
-                args |= dict.fromkeys(("a_stride", "b_stride", "c_stride", "r_stride"), (0, 0, 0))
-            lo.emit("gemm", args, [x, packed, *tail])
-            return
-        tile = 0
-        if win.kernel == (3, 3) and win.stride == one and win.dilation == one and group == 1 and w_value.const is not None:
-            tile = winograd_tile(c, n_all, win.out, batch)
-        if tile:
-            args = {
-                "tile": tile, "batch": batch, "c": c, "n": n_all, "in": win.inp, "out": win.out, "pad": win.begin,
-                "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
-                "x_stride": x_stride[1:], "y_stride": y_stride[1:], "r_stride": y_stride[1:],
-                **act_args(node),
-            }  # fmt: skip
-            assert w_value.const is not None
-            packed = lo.derive(("winograd", tile), [w_value.const], layout.pack_winograd(tile))
-            lo.emit("winograd", args, [x, packed, *tail])
-            return
-        n = n_all // group
-        args = {
-            "batch": batch, "groups": group, "c": c, "n": n,
-            "in": triple(win.inp, 1), "out": triple(win.out, 1), "kernel": triple(win.kernel, 1), "stride": triple(win.stride, 1),
-            "dilation": triple(win.dilation, 1), "pad": triple(win.begin, 0),
-            "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
-            "x_stride": x_stride, "y_stride": y_stride, "r_stride": y_stride,
-            **act_args(node),
-        }  # fmt: skip
-        lo.emit("conv", args, [x, pack_weights(lo, w_value, group), *tail])
+        if site.group == 1 and site.win.is_pointwise:
+            _emit_gemm(site, lo)
+        elif tile := _winograd_tile(site):
+            _emit_winograd(site, lo, tile)
+        else:
+            args = {"groups": site.group, "c": site.c, "n": site.n // site.group, **_taps(site.win, 3), **_planes(site, 3)}
+            lo.emit("conv", args, [site.x, pack_weights(lo, site.w, site.group), *site.tail])
+
+
+class _Site(NamedTuple):
+    """A node with its tensors and geometry. c: input channels of a group, n: output channels of all groups."""
+
+    node: Node
+    win: Window
+    batch: int
+    group: int
+    c: int
+    n: int
+    x: Tensor
+    w: Value
+    bias: Tensor | None
+    residual: Tensor | None
+    slope: Tensor | None
+    y: Tensor
+
+    @property
+    def tail(self) -> tuple[Tensor | None, ...]:
+        """The operands behind the weights."""
+        return self.bias, self.residual, self.slope, self.y
+
+
+def _site(node: Node, lo: Lowering) -> _Site:
+    x, w, y = lo.input(given(node.inputs)), given(node.inputs, 1), lo.output(given(node.outputs))
+    assert x is not None
+    assert y is not None
+    batch, *dims, _ = x.shape
+    n, c, *kernel = w.shape
+    bias, residual, slope = (lo.input(node.input(i)) for i in (BIAS, RESIDUAL, SLOPE))
+    win = window(node, tuple(dims), tuple(kernel))
+    return _Site(node, win, batch, int(node.attrs.get("group", 1)), c, n, x, w, bias, residual, slope, y)
+
+
+def _taps(win: Window, axes: int) -> Args:
+    """The kernel over the last `axes` of depth, height and width."""
+    return {"kernel": triple(win.kernel, 1)[-axes:], "stride": triple(win.stride, 1)[-axes:], "dilation": triple(win.dilation, 1)[-axes:]}
+
+
+def _planes(site: _Site, axes: int) -> Args:
+    """Where the elements lie over the last `axes` of depth, height and width, and what happens to the sums."""
+    win = site.win
+    x_batch, x_stride = channels_last_strides(win.inp, site.c * site.group)
+    y_batch, y_stride = channels_last_strides(win.out, site.n)
+    return {
+        "batch": site.batch, "in": triple(win.inp, 1)[-axes:], "out": triple(win.out, 1)[-axes:], "pad": triple(win.begin, 0)[-axes:],
+        "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
+        "x_stride": x_stride[-axes:], "y_stride": y_stride[-axes:], "r_stride": y_stride[-axes:],
+        **act_args(site.node),
+    }  # fmt: skip
+
+
+def _emit_gemm(site: _Site, lo: Lowering) -> None:
+    """A 1x1 convolution: pixels x channels. With a scale each image has weights of its own, and is an entry of the step's batch."""
+    scale, packed = lo.input(site.node.input(SCALE)), pack_weights(lo, site.w, 1)
+    images = 1 if scale is None else site.batch
+    m, n, k = prod(site.win.inp) * site.batch // images, site.n, site.c
+    if scale is not None:
+        packed = scaled_weights(lo, packed, scale, k, n, images)
+    strides = {"a_stride": m * k, "b_stride": lo.packed_size(k, n), "c_stride": m * n, "r_stride": m * n}
+    args: Args = {
+        "m": m, "n": n, "k": k, "lda": k, "ldc": n, "ldr": n, "batch": (1, 1, images),
+        **{name: (0, 0, stride if images > 1 else 0) for name, stride in strides.items()}, **act_args(site.node),
+    }  # fmt: skip
+    lo.emit("gemm", args, [site.x, packed, *site.tail])
+
+
+def _winograd_tile(site: _Site) -> int:
+    """The side of the output tiles, 0 for no Winograd: this form does not do this convolution, or gains nothing."""
+    win = site.win
+    fits = (win.kernel, win.stride, win.dilation, site.group) == ((3, 3), (1, 1), (1, 1), 1) and site.w.const is not None
+    return winograd_tile(site.c, site.n, win.out, site.batch) if fits else 0
+
+
+def _emit_winograd(site: _Site, lo: Lowering, tile: int) -> None:
+    assert site.w.const is not None
+    packed = lo.derive(("winograd", tile), [site.w.const], layout.pack_winograd(tile))
+    lo.emit("winograd", {"tile": tile, "c": site.c, "n": site.n, **_planes(site, 2)}, [site.x, packed, *site.tail])
 
 
 def scaled_weights(lo: Lowering, packed: Tensor, scale: Tensor, k: int, n: int, images: int) -> Tensor:
@@ -243,191 +264,3 @@ def pack_steps(lo: Lowering, source: Tensor, k: int, n: int, k_stride: int, n_st
     args: Args = {"k": k, "n": n, "k_stride": k_stride, "n_stride": n_stride, "batch": (1, 1, entries), "b_stride": (0, 0, stride)}
     lo.emit("gemm_pack", args, [source, packed])
     return packed
-
-
-# ---- transposed convolution
-
-
-def transposed_geometry(node: Node, inp: Ints, kernel: Ints) -> tuple[Ints, Ints]:
-    """(pads at the beginning, spatial output shape) of ONNX's ConvTranspose over `inp`."""
-    rank = len(inp)
-    stride, dilation = per_axis(node, "strides", rank, 1), per_axis(node, "dilations", rank, 1)
-    extra = per_axis(node, "output_padding", rank, 0)
-    if min((*stride, *dilation, *kernel), default=1) < 1 or min(extra, default=0) < 0:
-        raise ModelError(
-            f"{node.where}: kernel, strides and dilations must be positive, output_padding not negative: "
-            f"{kernel}, {stride}, {dilation}, {extra}"
-        )
-    auto = auto_pad(node)
-    full = tuple((i - 1) * s + (k - 1) * d + 1 + e for i, s, k, d, e in zip(inp, stride, kernel, dilation, extra, strict=True))
-    wanted = node.attrs.get("output_shape")
-    if "begin" in node.attrs:  # asymo::ConvTranspose
-        return tuple(node.attrs["begin"]), tuple(node.attrs["output_shape"])
-    if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
-        wanted = [i * s for i, s in zip(inp, stride, strict=True)]
-    if wanted is None:
-        pads = pads_of(node, rank)
-        return pads[:rank], tuple(max(f - b - e, 0) for f, b, e in zip(full, pads[:rank], pads[rank:], strict=True))
-    out = tuple(int(o) for o in wanted)[-rank:]
-    if len(out) != rank or min(out, default=0) < 0:
-        raise ModelError(f"{node.where}: attribute 'output_shape' is {tuple(wanted)}, there are {rank} spatial axes")
-    total = [max(f - o, 0) for f, o in zip(full, out, strict=True)]
-    return tuple(t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in total), out
-
-
-class _ConvTranspose(Operator):
-    """Shapes of both forms of ConvTranspose."""
-
-    def infer(self, node: Node, inputs: list[TensorType | None]) -> list[TensorType | None]:
-        x, w = given(inputs), given(inputs, 1)
-        dims, c, group = spatial(node, x), channels(node, x), int(node.attrs.get("group", 1))
-        if len(w.dims) != len(dims) + 2 or group < 1 or w.dims[0] != c or c % group:
-            raise ModelError(f"{node.where}: weights of shape {w.dims} with group {group} do not fit an input of shape {x.dims}")
-        if len(dims) > 3:
-            raise ModelError(f"{node.where}: convolutions over more than 3 spatial axes are not supported, the input has {len(dims)}")
-        need_kernel(node, w)
-        out = transposed_geometry(node, dims, w.dims[2:])[1]
-        y = TensorType(x.dtype, arrange(node, x.dims[0], w.dims[1] * group, out))
-        need_shape(node, inputs, BIAS, (w.dims[1] * group,))
-        need_shape(node, inputs, RESIDUAL, y.dims)
-        return [y]
-
-    def is_native(self, node: Node) -> bool:
-        return all_f32(node)
-
-
-@operator("ConvTranspose")
-class ConvTranspose(_ConvTranspose):
-    """ONNX ConvTranspose; the planner rewrites it as asymo::ConvTranspose."""
-
-    def examples(self) -> Iterator[Example]:
-        rng = np.random.default_rng(4)
-
-        def f(*shape: int) -> np.ndarray:
-            return rng.standard_normal(shape).astype(np.float32)
-
-        cases: list[tuple[tuple[int, ...], tuple[int, ...], dict]] = [
-            ((1, 3, 5, 7), (3, 4, 3, 3), {}),
-            ((2, 5, 4, 3), (5, 17, 2, 2), {"strides": [2, 2]}),
-            ((1, 5, 4, 3), (5, 6, 3, 4), {"strides": [2, 3], "pads": [1, 0, 1, 2], "output_padding": [1, 2]}),
-            ((1, 5, 4, 3), (5, 6, 2, 2), {"dilations": [2, 2], "strides": [2, 2], "pads": [1, 1, 0, 0]}),
-            ((1, 5, 4, 3), (5, 6, 3, 2), {"dilations": [3, 2], "strides": [2, 1]}),
-            ((1, 5, 4, 3), (5, 6, 2, 2), {"strides": [3, 3]}),
-            ((1, 5, 4, 3), (5, 6, 3, 3), {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
-            ((1, 5, 4, 3), (5, 6, 3, 3), {"auto_pad": "SAME_LOWER", "strides": [2, 2]}),
-            ((2, 5, 11), (5, 3, 4), {"strides": [2], "pads": [1, 1]}),
-            ((1, 2, 3, 4, 3), (2, 3, 2, 3, 3), {"strides": [2, 1, 2]}),
-        ]
-        for x, w, attrs in cases:  # groups and output_shape, which onnx.reference cannot do: tests/test_conv_transpose.py
-            for constant in ((1, 2), ()):
-                yield Example([f(*x), f(*w), f(w[1])], attrs, constant=constant)
-
-
-@operator("ConvTranspose", domain="asymo")
-class AsymoConvTranspose(_ConvTranspose):
-    """See the module's docstring."""
-
-    def lower(self, node: Node, lo: Lowering) -> None:
-        assert node.attrs.get("channels_last"), f"{node.where}: the layout pass has not seen this node"
-        x_value, w_value, y_value = given(node.inputs), given(node.inputs, 1), given(node.outputs)
-        x, y = lo.input(x_value), lo.output(y_value)
-        assert x is not None
-        assert y is not None
-        if 0 in y.shape:
-            return
-        batch, *dims, channels_in = x.shape
-        inp, rank, group = tuple(dims), len(dims), int(node.attrs.get("group", 1))
-        kernel: Ints = w_value.shape[2:]
-        stride, dilation = per_axis(node, "strides", rank, 1), per_axis(node, "dilations", rank, 1)
-        begin, out = transposed_geometry(node, inp, kernel)
-        bias, residual, slope = lo.input(node.input(BIAS)), lo.input(node.input(RESIDUAL)), lo.input(node.input(SLOPE))
-        c, n = channels_in // group, w_value.shape[1]
-        x_batch, x_stride = channels_last_strides(inp, channels_in)
-        y_batch, y_stride = channels_last_strides(out, n * group)
-        axes = zip(inp, out, kernel, stride, dilation, begin, strict=True)
-        for phase in product(*(axis_phases(*axis) for axis in axes)):
-            sub_out = tuple(p.count for p in phase)
-            if 0 in sub_out:
-                continue
-            packed = self._weights(lo, w_value, group, kernel, [p.taps for p in phase])
-            taps = tuple(max(len(p.taps), 1) for p in phase)
-            skip = triple(tuple(max(-p.pad, 0) for p in phase), 0)
-            x_at = sum(s * t for s, t in zip(skip, x_stride, strict=True))
-            y_at = sum(p.first * t for p, t in zip(phase, y_stride[3 - rank :], strict=True))
-            y_step = tuple(s * t for s, t in zip(triple(stride, 1), y_stride, strict=True))
-            args: Args = {
-                "batch": batch, "groups": group, "c": c, "n": n,
-                "in": tuple(max(i - s, 0) for i, s in zip(triple(inp, 1), skip, strict=True)), "out": triple(sub_out, 1),
-                "kernel": triple(taps, 1), "stride": (1, 1, 1), "dilation": triple(tuple(p.dilation for p in phase), 1),
-                "pad": triple(tuple(max(p.pad, 0) for p in phase), 0),
-                "x_batch": x_batch, "y_batch": y_batch, "r_batch": y_batch,
-                "x_stride": x_stride, "y_stride": y_step, "r_stride": y_step,
-                **act_args(node),
-            }  # fmt: skip
-            lo.emit("conv", args, [x.at(x_at), packed, bias, residual and residual.at(y_at), slope, y.at(y_at)])
-
-    @staticmethod
-    def _weights(lo: Lowering, w: Value, group: int, kernel: Ints, taps: list[range]) -> Tensor:
-        """W[C, M / group, kernel...] at these taps (descending), packed group by group as B[(taps..., C / group), M / group]."""
-        c, n = w.shape[0] // group, w.shape[1]
-        counts = tuple(max(len(t), 1) for t in taps)
-        k = prod(counts) * c
-        empty = any(len(t) == 0 for t in taps)
-        if empty:  # no tap meets this phase: only bias and activation are left
-            size = group * lo.packed_size(k, n)
-            return lo.derive(("zeros", size), [], lambda: np.zeros(size, np.float32))
-        if w.const is not None:
-
-            def make(array: np.ndarray) -> np.ndarray:
-                return layout.pack_gemm(take(array, taps).reshape(group, c, n, -1).transpose(0, 3, 1, 2).reshape(group, k, n))
-
-            return lo.derive(("transposed", group, tuple(taps)), [w.const], make)
-        source, turned = lo.input(w), lo.temp((group, k, n))
-        strides = dense_strides(kernel)
-        size = prod(kernel)
-        at = sum(t[0] * s for t, s in zip(taps, strides, strict=True))
-        shape = (group, *counts, c, n)
-        src = (c * n * size, *(t.step * s for t, s in zip(taps, strides, strict=True)), n * size, size)
-        copy(lo, source.at(at), turned, shape, src, dense_strides(shape))
-        return pack_steps(lo, turned, k, n, n, 1, group, k * n)
-
-
-def take(array: np.ndarray, taps: list[range]) -> np.ndarray:
-    """The taps of each kernel axis (the axes from 2 on)."""
-    for axis, t in enumerate(taps, 2):
-        array = array.take(list(t), axis)
-    return array
-
-
-def dense_strides(shape: Ints) -> Ints:
-    return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
-
-
-class Phase:
-    """The outputs first, first + stride, ... (count of them) of one axis: output t is sum_j X[t - pad + j dilation] W[taps[j]]."""
-
-    __slots__ = ("count", "dilation", "first", "pad", "taps")
-
-    def __init__(self, first: int, count: int, taps: range, dilation: int, pad: int) -> None:
-        self.first, self.count, self.taps, self.dilation, self.pad = first, count, taps, dilation, pad
-
-
-def axis_phases(inp: int, out: int, kernel: int, stride: int, dilation: int, begin: int) -> list[Phase]:
-    """The phases of one axis of a transposed convolution.
-
-    Output o takes X[i] W[k] with i stride + k dilation = o + begin. For o = first + t stride the taps are those k with
-    (first + begin - k dilation) divisible by stride: every step-th one, and i falls by dilation / gcd from each to the next.
-    """
-    common = gcd(stride, dilation)
-    step = stride // common
-    phases = []
-    for first in range(min(stride, out)):
-        met = [k for k in range(min(step, kernel)) if (first + begin - k * dilation) % stride == 0]
-        taps = range(0)
-        pad = 0
-        if met:
-            last = met[0] + (kernel - 1 - met[0]) // step * step
-            taps = range(last, met[0] - 1, -step)
-            pad = -((first + begin - last * dilation) // stride)
-        phases.append(Phase(first, -(-(out - first) // stride), taps, dilation // common, pad))
-    return phases

@@ -20,6 +20,12 @@ class Window(NamedTuple):
     end: Ints
     out: Ints
 
+    @property
+    def is_pointwise(self) -> bool:
+        """Whether every output sees the input at its own place, and nothing else."""
+        ones = (1,) * len(self.inp)
+        return self.kernel == ones and self.stride == ones and not any((*self.begin, *self.end))
+
     def attrs(self) -> dict[str, list[int]]:
         """ONNX's attributes for it, pads explicit."""
         return {
@@ -98,6 +104,33 @@ def window(node: Node, inp: Ints, kernel: Ints) -> Window:
             count -= 1
         dims.append(max(count, 0))
     return Window(inp, kernel, stride, dilation, begin, end, tuple(dims))
+
+
+def transposed_geometry(node: Node, inp: Ints, kernel: Ints) -> tuple[Ints, Ints]:
+    """(pads at the beginning, spatial output shape) of ONNX's ConvTranspose over `inp`."""
+    rank = len(inp)
+    stride, dilation = per_axis(node, "strides", rank, 1), per_axis(node, "dilations", rank, 1)
+    extra = per_axis(node, "output_padding", rank, 0)
+    if min((*stride, *dilation, *kernel), default=1) < 1 or min(extra, default=0) < 0:
+        raise ModelError(
+            f"{node.where}: kernel, strides and dilations must be positive, output_padding not negative: "
+            f"{kernel}, {stride}, {dilation}, {extra}"
+        )
+    auto = auto_pad(node)
+    full = tuple((i - 1) * s + (k - 1) * d + 1 + e for i, s, k, d, e in zip(inp, stride, kernel, dilation, extra, strict=True))
+    wanted = node.attrs.get("output_shape")
+    if "begin" in node.attrs:  # asymo::ConvTranspose
+        return tuple(node.attrs["begin"]), tuple(node.attrs["output_shape"])
+    if wanted is None and auto in ("SAME_UPPER", "SAME_LOWER"):
+        wanted = [i * s for i, s in zip(inp, stride, strict=True)]
+    if wanted is None:
+        pads = pads_of(node, rank)
+        return pads[:rank], tuple(max(f - b - e, 0) for f, b, e in zip(full, pads[:rank], pads[rank:], strict=True))
+    out = tuple(int(o) for o in wanted)[-rank:]
+    if len(out) != rank or min(out, default=0) < 0:
+        raise ModelError(f"{node.where}: attribute 'output_shape' is {tuple(wanted)}, there are {rank} spatial axes")
+    total = [max(f - o, 0) for f, o in zip(full, out, strict=True)]
+    return tuple(t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in total), out
 
 
 def text(value: str | bytes) -> str:

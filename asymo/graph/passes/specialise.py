@@ -17,8 +17,7 @@ from asymo.graph.build import ints, scalar
 from asymo.graph.ir import Graph, Node, Value
 from asymo.graph.match import emit, rewrite
 from asymo.ops import resize
-from asymo.ops.conv import transposed_geometry
-from asymo.ops.window import window
+from asymo.ops.window import transposed_geometry, window
 from asymo.plan.lower import Cache
 
 

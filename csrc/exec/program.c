@@ -19,7 +19,7 @@ asymo_status asymo_program_make(int64_t capacity, int64_t n_workers, asymo_progr
     }
     program->capacity = capacity;
     program->n_workers = n_workers;
-    program->trial.due = ASYMO_TRIAL_PERIOD / 2;
+    program->trial = (asymo_trial){.due = ASYMO_TRIAL_PERIOD / 2, .pause = ASYMO_TRIAL_LEAST};
     pthread_mutex_init(&program->trying, NULL);
     program->steps = steps;
     *out = program;

@@ -17,7 +17,7 @@ PLANNED, BIG, ALONE = range(3)
 ffi = FFI()
 ffi.cdef(
     """
-    typedef struct { uint32_t run, due, trial; float before; float ticks[3]; } asymo_trial;
+    typedef struct { uint32_t run, due, trial, last, pause; float before; float ticks[3]; } asymo_trial;
     int32_t trial_choose(const asymo_trial *t, const float *at_least);
     void trial_learn(asymo_trial *t, int32_t crew, float took);
     """
@@ -32,7 +32,7 @@ def lib(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def drive(lib: Any, runs: int, took: Callable[[int, int], float], at_least: list[float]) -> list[int]:
     """The crew of each run on a machine where run i with a crew takes took(i, crew)."""
-    trial = ffi.new("asymo_trial *", {"due": 32})
+    trial = ffi.new("asymo_trial *", {"due": 32, "pause": 8})
     crews = []
     for i in range(runs):
         trial.run = i
@@ -72,9 +72,21 @@ def test_a_change_is_noticed_soon(lib: Any) -> None:
     assert crews[600:].count(PLANNED) > 300
 
 
+def test_a_disturbed_moment_is_soon_forgotten(lib: Any) -> None:
+    """Both cores take three times as long around the first trial, and as little as ever a moment later."""
+    crews = drive(lib, 200, lambda i, crew: 100.0 if crew == ALONE else 180.0 if 20 <= i < 40 else 60.0, [0.0, inf, 80.0])
+    assert ALONE in crews[:40]
+    assert crews[40:].count(ALONE) < 20
+
+
+def test_trials_become_rare_when_they_change_nothing(lib: Any) -> None:
+    crews = drive(lib, 2000, lambda i, crew: 100.0 if crew == ALONE else 130.0, [0.0, inf, 90.0])
+    assert crews[1000:].count(PLANNED) <= 2 * (1000 // 64 + 1)
+
+
 @given(st.lists(st.floats(1, 1e12), min_size=3, max_size=3), st.integers(0, 2**32 - 1), st.lists(st.floats(0.5, 4), max_size=50))
 def test_any_times_give_a_crew(lib: Any, ticks: list[float], start: int, noise: list[float]) -> None:
-    trial = ffi.new("asymo_trial *", {"run": start, "due": (start + 3) % 2**32})
+    trial = ffi.new("asymo_trial *", {"run": start, "due": (start + 3) % 2**32, "last": start, "pause": 8})
     for factor in noise:
         crew = lib.trial_choose(trial, [0.0, 0.0, 0.0])
         assert 0 <= crew < 3

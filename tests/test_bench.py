@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +99,21 @@ def test_compare_with_itself(relu: Path) -> None:
     rows = compare.compare(relu, feeds_, [], [1, 2], rounds=2, seconds=0.01)
     assert [(r["peer"], r["threads"]) for r in rows] == [("asymo", 1), ("asymo", 2)]
     assert all(r["ratio"] == 1 and r["difference"] == 0 for r in rows)
+
+
+def test_the_load_time_is_a_median_over_processes(relu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = iter([5.0, 9.0, 1.0])
+    start = compare.start
+
+    def slowly(*args: Any, **kwargs: Any) -> compare.Contestant:
+        contestant = start(*args, **kwargs)
+        contestant.info["load_ms"] = next(said)
+        return contestant
+
+    monkeypatch.setattr(compare, "start", slowly)
+    (row,) = compare.compare(relu, {"x": np.ones((4, 3), np.float32)}, [], [1], rounds=1, seconds=0.01, loads=3)
+    assert row["load_ms"] == 5.0
+    assert next(said, None) is None
 
 
 def test_a_peer_that_cannot_run_the_model_says_why(tmp_path: Path) -> None:

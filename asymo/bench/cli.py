@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     versus.add_argument("--threads", default="1", help="thread counts, e.g. 1,2")
     versus.add_argument("--rounds", type=int, default=5)
     versus.add_argument("--seconds", type=float, default=0.4, help="per runtime and round")
+    versus.add_argument("--loads", type=int, default=1, help="how many new processes of each the load time is the median of")
     versus.add_argument("--pin", choices=("mask", "each"), default="mask", help="each: one CPU for every thread that works")
     versus.add_argument("--realtime", action="store_true", help="above everything else (SCHED_RR; root or CAP_SYS_NICE); with --pin each")
     versus.add_argument("--energy", action="store_true", help="joules per inference of each; lengthens --seconds to what the meter needs")
@@ -182,6 +183,7 @@ def _compare(args: argparse.Namespace) -> int:
                 threads,
                 rounds=args.rounds,
                 seconds=args.seconds,
+                loads=args.loads,
                 cache=args.cache,
                 pin=args.pin,
                 with_energy=args.energy,

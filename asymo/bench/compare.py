@@ -26,7 +26,7 @@ from asymo.device.power import Sampler
 
 @dataclass
 class Contestant:
-    """A runtime at a thread count: its process, or why there is none, and its samples."""
+    """A runtime at a thread count: its process, or why there is none, its samples, and the infos of processes that only loaded."""
 
     peer: str
     threads: int
@@ -34,6 +34,7 @@ class Contestant:
     outputs: Path
     info: dict[str, Any]
     ns: list[int] = field(default_factory=list)
+    more_loads: list[dict[str, Any]] = field(default_factory=list)
     peak_mb: float = 0.0
     spans: list[Span] = field(default_factory=list)
 
@@ -73,6 +74,10 @@ class Contestant:
             done = len(self.ask(runs))
         if done:
             self.spans.append(Span(window.joules, window.seconds, done))
+
+    def typical(self, name: str) -> float:
+        """The median of a number over all its loads."""
+        return float(np.median([info[name] for info in (self.info, *self.more_loads)]))
 
     def close(self) -> None:
         if self.process is not None:
@@ -124,6 +129,7 @@ def compare(
     *,
     rounds: int = 5,
     seconds: float = 0.4,
+    loads: int = 1,
     cache: Path | None = None,
     pin: str = "mask",
     with_energy: bool = False,
@@ -139,7 +145,8 @@ def compare(
     "each" binds every thread that works to a CPU of its own (Asymo does so itself). with_energy: joules of each, idle power of the
     machine subtracted; every visit then lasts as long as the meter needs.
 
-    Load times contain the import of each runtime. Asymo's modules are compiled before, as pip does with all that it installs."""
+    Load times contain the import of each runtime and are medians over `loads` new processes, the runtimes in turn. Asymo's modules are
+    compiled before, as pip does with all that it installs."""
     compileall.compile_dir(Path(asymo.__file__).parent, quiet=2)
     with tempfile.TemporaryDirectory() as name, energy.meter((), with_energy) as (sampler, found):
         if sampler is not None:
@@ -153,6 +160,11 @@ def compare(
                 names = ("asymo", *(p for p in peers if p != "asymo"))
                 field_ += [start(peer, model, count, inputs, folder, cache=cache) for peer in names]
             alive = [c for c in field_ if c.process is not None]
+            for _ in range(loads - 1):
+                for contestant in alive:
+                    again = start(contestant.peer, model, contestant.threads, inputs, folder, cache=cache)
+                    again.close()
+                    contestant.more_loads += [again.info] if "load_ms" in again.info else []
             if pin == "each":
                 cpus = sorted(os.sched_getaffinity(0))
                 for contestant in alive:
@@ -206,7 +218,7 @@ def _rows(model: str, field_: list[Contestant], spent: Callable[[Contestant], En
         row |= {"median_ms": samples.median_ms, "p25_ms": samples.percentile_ms(25), "p75_ms": samples.percentile_ms(75)}
         row["ratio"] = samples.median_ms * 1e6 / ours[c.threads] if c.threads in ours else None
         row |= cost.row() if (cost := spent(c)) else {}
-        row |= {"load_ms": c.info["load_ms"], "first_ms": c.info["first_ms"], "peak_mb": c.peak_mb}
+        row |= {"load_ms": c.typical("load_ms"), "first_ms": c.typical("first_ms"), "peak_mb": c.peak_mb}
         rows.append({**row, "difference": off, "version": c.info["version"]})
     return rows
 

@@ -55,7 +55,9 @@ class Target(NamedTuple):
 
     @property
     def wanted(self) -> tuple[int, ...]:
-        """Numbers of units that are weighed, fewest first."""
+        """Numbers of units that are weighed, fewest first. On one core nobody waits for the last: units are as large as caches allow."""
+        if self.cores == 1:
+            return (1,)
         return (*self.crews[:-1], *(self.cores * n for n in UNITS_PER_CORE))
 
 

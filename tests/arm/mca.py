@@ -65,7 +65,8 @@ def llvm_mca() -> str | None:
 
 
 def innermost_loop(instructions: Sequence[tuple[int, str]]) -> list[str]:
-    """The loop with the most multiply-adds of those that hold no other loop. Instructions are (address, text), as objdump prints them."""
+    """The loop with the largest share of multiply-adds of those that hold no other loop. Instructions are (address, text), as objdump prints
+    them."""
     loops = []
     for i, (address, text) in enumerate(instructions):
         branch = re.match(r"(?:b|b\.\w+|cbn?z|tbn?z)\s.*?\b([0-9a-f]+)\s*<", text)
@@ -74,7 +75,7 @@ def innermost_loop(instructions: Sequence[tuple[int, str]]) -> list[str]:
             loops.append((first, i))
     inner = [(a, b) for a, b in loops if not any((c, d) != (a, b) and a <= c and d <= b for c, d in loops)]
     bodies = [[text for _, text in instructions[a : b + 1]] for a, b in inner]
-    return max(bodies, key=lambda body: sum(map(is_fma, body)))
+    return max(bodies, key=lambda body: sum(map(is_fma, body)) / len(body))
 
 
 def is_fma(text: str) -> bool:

@@ -15,7 +15,7 @@
 #include "neon_body.h"
 
 /* Four floats by way of a vector and an integer register; the empty statement keeps the compiler from joining the halves again. */
-static inline float32x4_t load_halves(const float *p) {
+INLINE float32x4_t load_halves(const float *p) {
     uint64_t high;
     memcpy(&high, p + 2, sizeof high);
     __asm__("" : "+r"(high));
@@ -23,8 +23,8 @@ static inline float32x4_t load_halves(const float *p) {
 }
 
 /* One turn; more: there is a next pair. */
-static inline __attribute__((always_inline)) void turn(const float *a[MR], const float *b, int64_t k, float32x2_t y[MR], float32x4_t x[4],
-                                                       float32x4_t acc[MR][2], const int M, const int more) {
+INLINE void turn(const float *a[MR], const float *b, int64_t k, float32x2_t y[MR], float32x4_t x[4], float32x4_t acc[MR][2], const int M,
+                 const int more) {
     EACH(i, M) {
         EACH(v, 2) acc[i][v] = vfmaq_lane_f32(acc[i][v], x[v], y[i], 0);
         if (i == 0) x[2] = load_halves(b + NR);
@@ -38,10 +38,10 @@ static inline __attribute__((always_inline)) void turn(const float *a[MR], const
     }
 }
 
-static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M) {
-    for (int64_t tap = 0; tap < t->taps; tap++) {
+INLINE void sum(const asymo_gemm_tile *t, const float *const *rows, const float *b, float32x4_t acc[MR][2], const int M) {
+    for (int64_t tap = 0; tap < t->taps; tap++, rows += MR) {
         const float *a[MR];
-        EACH(i, M) a[i] = t->a[tap * MR + i];
+        EACH(i, M) a[i] = rows[i];
         int64_t k = 0;
         if (t->run >= 2) {
             float32x2_t y[MR];

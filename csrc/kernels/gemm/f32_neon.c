@@ -1,40 +1,44 @@
-/* f32_neon.c: 8 x 8 for out-of-order cores: 128-bit loads, four steps of k from one register of A per row.
+/* f32_neon.c: 8 x 8 for out-of-order cores: 128-bit loads, eight steps of k a turn. Half of the rows of A are loaded for all eight steps by
+ * one instruction each, the others twice for four: there are not registers enough to load all rows for eight.
  *
- *                 x[0]     x[1]            B, one row of the panel: v24, v25 (two more in flight)
+ *                 x[0]     x[1]            B, one row of the panel
  *             +--------+--------+
  *   y[0].s[s] | acc00  | acc01  |          y[i]: four k of row i, lane s is multiplied in step s
- *      ...    |  ...   |  ...   |          16 accumulators + 8 of A + 4 of B = 28 registers
+ *      ...    |  ...   |  ...   |          16 accumulators + 12 of A + 2 of B = 30 registers
  *   y[7].s[s] | acc70  | acc71  |
  *             +--------+--------+                                                                                                    */
 #define KERNEL asymo_f32_gemm_ukr_8x8k1__neon
 #include "neon_body.h"
 
-#define STEP(s)                                                                                                                            \
+/* Step s of the first (h = 0) or second four k of a turn. */
+#define STEP(s, h)                                                                                                                         \
     {                                                                                                                                      \
-        const float32x4_t x0 = vld1q_f32(b + NR * (s)), x1 = vld1q_f32(b + NR * (s) + 4);                                                  \
-        EACH(i, M) {                                                                                                                       \
-            acc[i][0] = vfmaq_laneq_f32(acc[i][0], x0, y[i], s);                                                                           \
-            acc[i][1] = vfmaq_laneq_f32(acc[i][1], x1, y[i], s);                                                                           \
-        }                                                                                                                                  \
+        float32x4_t x[2];                                                                                                                  \
+        next_8(x, &b);                                                                                                                     \
+        EACH(i, M) EACH(v, 2) acc[i][v] = vfmaq_laneq_f32(acc[i][v], x[v], y[i][h], s);                                                    \
     }
+#define FOUR_STEPS(h) STEP(0, h) STEP(1, h) STEP(2, h) STEP(3, h)
 
-static inline __attribute__((always_inline)) void sum(const asymo_gemm_tile *t, const float *b, float32x4_t acc[MR][2], const int M) {
-    for (int64_t tap = 0; tap < t->taps; tap++) {
+INLINE void sum(const asymo_gemm_tile *t, const float *const *rows, const float *b, float32x4_t acc[MR][2], const int M) {
+    const int PAIRS = M / 2;
+    for (int64_t tap = 0; tap < t->taps; tap++, rows += MR) {
         const float *a[MR];
-        EACH(i, M) a[i] = t->a[tap * MR + i];
-        int64_t k = 0;
-        for (; k + 4 <= t->run; k += 4, b += 4 * NR) {
-            float32x4_t y[MR];
-            EACH(i, M) y[i] = vld1q_f32(a[i] + k);
-            STEP(0) STEP(1) STEP(2) STEP(3)
+        EACH(i, M) a[i] = rows[i];
+        float32x4_t y[MR][2];
+        for (int64_t eights = t->run / 8; eights > 0; eights--) {
+            EACH(i, M) if (i < PAIRS) next_8(y[i], &a[i]);
+            EACH(i, M) if (i >= PAIRS) y[i][0] = next_4(&a[i]);
+            FOUR_STEPS(0)
+            EACH(i, M) if (i >= PAIRS) y[i][1] = next_4(&a[i]);
+            FOUR_STEPS(1)
         }
-        for (; k < t->run; k++, b += NR) {
-            const float32x4_t x0 = vld1q_f32(b), x1 = vld1q_f32(b + 4);
-            EACH(i, M) {
-                const float32x4_t y = vld1q_dup_f32(a[i] + k);
-                acc[i][0] = vfmaq_f32(acc[i][0], x0, y);
-                acc[i][1] = vfmaq_f32(acc[i][1], x1, y);
-            }
+        if (t->run & 4) {
+            EACH(i, M) y[i][0] = next_4(&a[i]);
+            FOUR_STEPS(0)
+        }
+        for (int64_t k = t->run & 3; k > 0; k--) {
+            EACH(i, M) y[i][0] = vld1q_dup_f32(a[i]++);
+            STEP(0, 0)
         }
     }
 }

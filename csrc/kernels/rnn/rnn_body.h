@@ -57,6 +57,9 @@ V16_FN v16 gate(const block_state *s, int64_t i, v16 x) {
     return activated(s, i, clip > 0.0f ? v16_clip(x, v16_set1(-clip), v16_set1(clip)) : x);
 }
 
+#ifdef ASYMO_VEC_NEON
+#include "products_neon.h"
+#else
 /* a[row][gate] += sum over k of h[row][k] r[k][gate]; rows and gates are constants. */
 V16_FN void add_products(const int rows, const int gates, int64_t hidden, const float *const *h, const float *r, v16 a[][MAX_GATES]) {
     v16 t[MAX_ROWS][MAX_GATES];
@@ -67,6 +70,7 @@ V16_FN void add_products(const int rows, const int gates, int64_t hidden, const 
         }
     EACH(i, rows) EACH(g, gates) a[i][g] = t[i][g];
 }
+#endif
 
 /* The same for any number of rows up to MAX_ROWS, with the rows' h; reset: with r * h instead. */
 V16_FN void add_recurrent(const block_state *s, int64_t gates, int64_t rows, const block_row *row, int reset, const float *r,

@@ -23,10 +23,11 @@ import numpy as np
 
 from asymo import _core
 from asymo.bench import feeds
+from asymo.bench.plan_cli import spans
 from asymo.bench.report import Row, table
-from asymo.cost import calibrate, calibration, features, speeds, steps
+from asymo.cost import calibrate, calibration, features, pace, speeds, steps
 from asymo.cost.model import CoreType, Work, choose
-from asymo.cost.speeds import Machine
+from asymo.cost.speeds import Machine, Rates
 from asymo.device import topology
 from asymo.errors import AsymoError
 from asymo.plan.explain import predicted
@@ -115,9 +116,9 @@ def accuracy(args: argparse.Namespace) -> None:
                 subjects.append(Subject(path, machine, pool))
             except (AsymoError, OSError) as error:
                 print(f"{path}: left out: {error}", file=sys.stderr)
-        visit(subjects, pool, args.seconds * len(subjects))
-        best = min((pace for each in subjects for pace in each.paces), default=0.0)
-        found = [row for each in subjects for row in each.rows(best)]
+        visit(subjects, args.seconds * len(subjects))
+        found = [row for each in subjects for row in each.rows()]
+        print("pace, of the calibration's:", ", ".join(f"{each.name} {each.slower:.3f}" for each in subjects), file=sys.stderr)
         print(f"\n## {threads} workers\n")
         print(table(by_class(found), "markdown"))
         if args.models_table:
@@ -131,12 +132,29 @@ def accuracy(args: argparse.Namespace) -> None:
         args.output.write_text("\n".join(map(json.dumps, records)) + "\n")
 
 
-VISIT_S, VISIT_RUNS = 0.1, 3
-"""A visit to a model takes so long, and as many runs at least."""
+VISIT_S, VISIT_RUNS, GOOD = 0.1, 3, 0.1
+"""A visit to a model takes so long, and as many runs at least; the quantile of the paces around them that is a good one."""
+
+
+def calibrated_pace(machine: Machine) -> float:
+    """Seconds of the product of pace.py at which a machine's figures hold; 0 where they were not measured, or for cores that differ: their
+    calibrations had it for themselves."""
+    kind = machine.types[0]
+    return 0.0 if len(machine.types) > 1 else Rates((kind.pace[0],), (kind.pace[1],)).at(kind.cores, kind.of)[0]
+
+
+def at_pace(machine: Machine, slower: float) -> Machine:
+    """The machine with clocks that are so many times slower: memory stays as it is."""
+
+    def scaled(name: str, seconds: Sequence[float]) -> tuple[float, ...]:
+        return tuple(s if f in features.MEMORY else s * slower for f, s in zip(features.CLASSES[name], seconds, strict=True))
+
+    types = (t._replace(classes={n: Rates(scaled(n, r.alone), scaled(n, r.busy)) for n, r in t.classes.items()}) for t in machine.types)
+    return machine._replace(types=tuple(types))
 
 
 class Subject:
-    """A model, planned, and what it took in visits to it: the pace of the workers around each, and spans[run][step] in ns."""
+    """A model, planned, and what it took in visits to it: for every run the pace of the workers around it, and its steps' spans in ns."""
 
     def __init__(self, path: Path, machine: Machine, pool: _core.Pool) -> None:
         inputs = feeds.make(InferenceSession(path).get_inputs(), {}, {})
@@ -144,26 +162,40 @@ class Subject:
         self.plan = plan_for(path, machine, {name: array.shape for name, array in inputs.items()})
         self.paces: list[float] = []
         self.spans: list[np.ndarray] = []
+        self._pace = pace.Pace(pool)
         self._segment = Segment(self.plan, pool, Arena())
         self._arrays = [np.ascontiguousarray(inputs[port.name]) for port in self.plan.inputs]
         self._segment(self._arrays)
 
-    def visit(self) -> np.ndarray:
-        """Spans of a few runs, one after the other."""
-        spans: list[np.ndarray] = []
-        deadline = time.perf_counter() + VISIT_S
-        while len(spans) < VISIT_RUNS or time.perf_counter() < deadline:
-            times = np.zeros((len(self.plan.steps), self.workers, 2), np.int64)
+    def visit(self) -> None:
+        """A few runs, one after the other."""
+        runs, deadline = 0, time.perf_counter() + VISIT_S
+        self._segment(self._arrays)
+        after = self._pace()
+        while runs < VISIT_RUNS or time.perf_counter() < deadline:
+            before, times = after, np.zeros((len(self.plan.steps), self.workers, 2), np.int64)
             self._segment.timed(self._arrays, times)
-            begin = np.where(times[:, :, 1] > 0, times[:, :, 0], np.iinfo(np.int64).max).min(axis=1)
-            spans.append(times[:, :, 1].max(axis=1) - begin)
-        return np.array(spans)
+            after = self._pace()
+            self.spans.append(spans(times))
+            self.paces.append(max(before, after))
+            runs += 1
 
-    def rows(self, best: float) -> Iterator[dict[str, Any]]:
-        """One row a step, from the visits at a good pace."""
-        spans = np.concatenate([self.spans[i] for i in calibrate.calm(self.paces, best)])
-        typical = np.quantile(spans, QUANTILE, axis=0)
-        for index, (step, ns, seconds) in enumerate(zip(self.plan.steps, typical, predicted(self.plan), strict=True)):
+    @property
+    def calm(self) -> list[int]:
+        """The runs at a good pace."""
+        return pace.calm(self.paces, float(np.quantile(self.paces, GOOD)))
+
+    @property
+    def slower(self) -> float:
+        """The pace of these runs, of that of the calibration."""
+        known = calibrated_pace(self.machine)
+        return float(np.median([self.paces[i] for i in self.calm])) / known if known else 1.0
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """One row a step, from the runs at a good pace; predicted for this pace."""
+        typical = np.quantile([self.spans[i] for i in self.calm], QUANTILE, axis=0)
+        plan = self.plan._replace(machine=at_pace(self.machine, self.slower))
+        for index, (step, ns, seconds) in enumerate(zip(plan.steps, typical, predicted(plan), strict=True)):
             if ns > 0:
                 yield {
                     "model": self.name, "step": index, "class": steps.classify(step.kind, step.args, self.machine.geometry[0]),
@@ -172,15 +204,14 @@ class Subject:
                 }  # fmt: skip
 
 
-def visit(subjects: Sequence[Subject], pool: _core.Pool, seconds: float) -> None:
+def visit(subjects: Sequence[Subject], seconds: float) -> None:
     """Visits all in turn, so that a slow moment of the machine spoils one visit of each."""
-    pace = calibrate.Pace(pool)
     deadline = time.perf_counter() + seconds
-    while subjects and (len(subjects[-1].paces) < calibrate.CALM_ROUNDS or time.perf_counter() < deadline):
+    while True:
         for subject in subjects:
-            before = pace()
-            subject.spans.append(subject.visit())
-            subject.paces.append(max(before, pace()))
+            subject.visit()
+        if time.perf_counter() > deadline:
+            break
 
 
 def shape_of(step: Step) -> str:

@@ -45,7 +45,7 @@ ONLY: dict[str, tuple[str, ...]] = {
 CORE_IN_PLAN = {"layout.py", "opcodes.py"}
 """The files of asymo/plan that ask the C core for packing, geometry and names; the others decide without it."""
 
-DOERS_IN_COST = {"calibrate.py", "calibration.py"}
+DOERS_IN_COST = {"calibrate.py", "calibration.py", "pace.py"}
 """The files of asymo/cost that measure through the C core and read knobs; the others are arithmetic."""
 
 C: dict[str, set[str]] = {

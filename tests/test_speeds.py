@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asymo import _core
-from asymo.cost import features, products, speeds, steps
+from asymo.cost import features, probes, products, speeds, steps
 from asymo.device import profile, tree
 from asymo.errors import InvalidArgumentError
 
@@ -121,6 +121,25 @@ def test_outputs_cost_by_when_their_memory_was_used(gap: int, level: str | None)
     assert {name: counts[name] for name in ("store", "allocate") if counts[name]} == ({level: 4 * 100 * 60} if level else {})
 
 
+def test_a_cold_start_is_as_long_as_its_stream_at_most() -> None:
+    """Weights in memory: a panel of 64 rows is half of START_BYTES, 1000 rows are a whole start; a depthwise 3 x 3 begins nine streams."""
+    cold = features.Place(8, 32, 32 << 10, 256 << 10, 2 << 20, 1, 64 << 20)
+    args = {**GEMM, "batch": (1, 1, 1), "ldr": 0, "m": 1, "n": 32}
+    assert [features.count("gemm", {**args, "k": k}, cold)["start"] for k in (64, 1000)] == [0.5, 1.0]
+    assert features.count("dwconv", probes.dwconv(14, 64, 3, 1, 0, 14).args, cold)["start"] == 9.0
+
+
+def test_transformed_tiles_cost_when_their_memory_is_cold() -> None:
+    """Two cores' 36 x 14 tiles of 64 + 16 channels in and out."""
+    args = probes.winograd(4, 56, 64, 64, 1, 14, 32).args
+    assert features.winograd_scratch(args) == 4 * 36 * 14 * (80 + 80)
+    place = features.Place(14, 32, 32 << 10, 1 << 20, 8 << 20, 2, 0)
+    hot, cold = (features.count("winograd", args, place._replace(touched=t)) for t in (
+        features.Touched(outputs=((1.0, 0.0),)), features.Touched(outputs=((1.0, 0.0),), scratch=((1.0, 64 << 20),)),
+    ))  # fmt: skip
+    assert cold["allocate"] - hot["allocate"] == 2 * features.winograd_scratch(args)
+
+
 def test_conv_of_few_channels_points_once_a_row_of_its_window() -> None:
     assert features._taps(FIRST_CONV) == (3, 27)
     assert features._taps({**FIRST_CONV, "c": 17}) == (9, 153)
@@ -145,7 +164,7 @@ def test_text_form_round_trip() -> None:
     ("old", "new"),
     [
         ("{", "["),
-        ('"format": 1', '"format": 99'),
+        ('"format": 2', '"format": 99'),
         ('"wake_s": 5e-06', '"wake_s": -1'),
         ('"wake_s": 5e-06', '"wake_s": NaN'),
         ('"wake_s": 5e-06', '"wake_s": "fast"'),
@@ -171,6 +190,13 @@ def test_restricting_keeps_the_speeds() -> None:
 def test_rates_lie_on_the_line_between_alone_and_busy() -> None:
     rates = speeds.Rates((1.0, 2.0), (4.0, 2.0))
     assert [rates.at(n, 4) for n in (1, 2, 4, 9)] == [(1.0, 2.0), (2.0, 2.0), (4.0, 2.0), (4.0, 2.0)]
+
+
+def test_more_cores_keep_more_of_a_cache_that_others_use_too() -> None:
+    """One core has 8 of 32 MB, as one byte of four that cross it is its own; with two it is two of five, with four four of seven."""
+    shared = BIG._replace(l3_bytes=8 << 20, l3_whole_bytes=32 << 20)
+    assert [round(shared.l3_at(n) / (32 << 20), 3) for n in (0, 1, 2, 4)] == [0.25, 0.25, 0.4, 0.571]
+    assert BIG.l3_at(4) == BIG.l3_bytes
 
 
 @pytest.mark.parametrize("name", profile.names())

@@ -44,6 +44,16 @@ def test_parts_and_residuals_and_what_a_run_touches() -> None:
     assert last.outputs == ((1.0, 2.0 * GRAIN),)
 
 
+def test_workers_memory_is_as_old_as_the_last_step_that_used_so_much() -> None:
+    """Steps that need one, no and two grains of it, and write one grain each: of the third's, the first was used one written grain ago, the
+    second in the run before, two written grains and that first one ago."""
+    steps = [Access((), (A,)), Access((), (B,)), Access((), (C,))]
+    first, second, third = touched(steps, [0, 0, 0], 100 * GRAIN, [GRAIN, 0, 2 * GRAIN])
+    assert first.scratch == ((1.0, 0.0),)
+    assert second.scratch == ()
+    assert third.scratch == ((0.5, 1.0 * GRAIN), (0.5, 3.0 * GRAIN))
+
+
 def test_rows_apart_touch_what_they_are_wide() -> None:
     narrow = Region(0, 0, 4 * GRAIN, pitch=64, column=16, width=16)
     steps = [Access((), (narrow,)), Access((), (Region(1, 0, GRAIN),))]

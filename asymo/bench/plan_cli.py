@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -138,17 +137,18 @@ def _measure(args: argparse.Namespace, shapes: dict[str, tuple[int, ...]]) -> tu
 
 
 def step_us(runs: Sequence[np.ndarray]) -> list[float]:
-    """Median microseconds of each step over runs of [step][worker][begin, end] ns: from its first worker's begin to the next step's, as a
-    prediction has it; 0 of a step without units."""
-    steps = runs[0].shape[0]
-    spans: list[list[float]] = [[] for _ in range(steps)]
-    for times in runs:
-        ran = [i for i in range(steps) if times[i].any()]
-        begins = [int(times[i][times[i][:, 1] > 0, 0].min()) for i in ran]
-        ends = [*begins[1:], int(times[ran[-1]][:, 1].max())] if ran else []
-        for i, begin, end in zip(ran, begins, ends, strict=True):
-            spans[i].append((end - begin) / 1e3)
-    return [statistics.median(s) if s else 0.0 for s in spans]
+    """Median microseconds of each step over runs of [step][worker][begin, end] ns; 0 of a step without units."""
+    return [float(us) for us in np.median([spans(times) for times in runs], axis=0) / 1e3]
+
+
+def spans(times: np.ndarray) -> np.ndarray:
+    """Nanoseconds of each step, of [step][worker][begin, end] ns: from its first worker's begin to the next step's, as a prediction has
+    it, which counts a step's claims and barrier; 0 of a step without units."""
+    begins = np.where(times[:, :, 1] > 0, times[:, :, 0], np.iinfo(np.int64).max).min(axis=1)
+    ran = np.flatnonzero(times[:, :, 1].any(axis=1))
+    found = np.zeros(len(times), np.int64)
+    found[ran] = np.diff(begins[ran], append=times[:, :, 1].max(initial=0))
+    return found
 
 
 def _short(name: str, width: int = 32) -> str:

@@ -10,8 +10,9 @@ Every probe (asymo/cost/probes.py) runs three times in a row, each time with its
     warm  memory the size of L2 has been read since: the weights come from the last-level cache
     hot   again at once: the weights are where they fit
 
-All probes take turns, so that a slow moment of the machine spoils one sample of each. The estimate is a low quantile of the samples; the
-spread is theirs. `fit.rates` turns the times of a kernel class into seconds per feature.
+All probes take turns, so that a slow moment of the machine spoils one sample of each; before and after each the cores compute a fixed
+product (asymo/cost/pace.py), and samples count where it took its best time. The estimate is a low quantile of the samples; the spread is
+theirs. `fit.rates` turns the times of a kernel class into seconds per feature.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ from typing import NamedTuple
 import numpy as np
 
 from asymo import _core
-from asymo.cost import features, fit, probes, speeds, steps
+from asymo.cost import features, fit, pace, probes, speeds, steps
 from asymo.cost.calibration import fingerprint
-from asymo.cost.features import Touched
+from asymo.cost.features import Gaps, Touched
 from asymo.cost.probes import Probe
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
-from asymo.device.topology import Core, Topology
+from asymo.device.topology import Topology
 
 __all__ = ["describe", "measure"]
 
@@ -59,14 +60,14 @@ SMALL = 0.25
 BLOCK = 256
 """Floats that a core writes before the next one does."""
 
-CALM, CALM_ROUNDS, PACE_RUNS = 1.04, 3, 40
-"""What a fixed product may take around a round, of its least, for the round to count; so many rounds count in any case; how often the
-product runs. On a virtual machine cores slow down together by a sixth for seconds, or share one core of the host."""
+BEST = 0.05
+"""Quantile of all paces that is taken for the best one: samples count at it (pace.calm)."""
 
 GROUP_BYTES = 12 << 20
 """Weights of the probes that share an emptying of the last-level cache."""
 
-STREAMS_MB = (2, 4, 8, 12, 16, 24, 32, 48, 64)
+STREAMS_MB, STREAM_VISITS = (2, 4, 8, 12, 16, 24, 32, 48, 64), 4
+"""Sizes of streams that look for the last-level cache, and how often each has its turn."""
 
 Progress = Callable[[float], None]
 
@@ -74,42 +75,18 @@ Progress = Callable[[float], None]
 # ---- measuring
 
 
-class Pace:
-    """How fast the workers of a pool are at the moment: seconds of a fixed product that they share, in their caches."""
-
-    def __init__(self, pool: _core.Pool) -> None:
-        self._pool = pool
-        k = n = 128
-        m = 56 * pool.workers
-        args = probes.gemm(m, n, k, 0, 0, *_core.gemm_geometry()[:2]).args
-        self._program = _core.Program(1)
-        self._program.add("gemm", {**args, "unit_m": 14}, [(0, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0), (2, 0)])
-        self._slots = _core.Slots(3)
-        for slot, floats in enumerate((m * k, _core.gemm_packed_size(k, n), m * n)):
-            self._slots[slot] = np.ones(floats, np.float32)
-        self._times = np.zeros((1, pool.workers, 2), np.int64)
-
-    def __call__(self) -> float:
-        found = []
-        for _ in range(PACE_RUNS):
-            self._program.run(self._pool, self._slots, times_ns=self._times)
-            rows = self._times[0][self._times[0, :, 1] > 0]
-            found.append(int(rows[:, 1].max() - rows[:, 0].min()))
-        return float(np.median(found)) * 1e-9
-
-
-def calm(paces: Sequence[float], best: float) -> list[int]:
-    """Which rounds count, of the paces around them."""
-    ranked = sorted(range(len(paces)), key=lambda i: paces[i])
-    return [i for rank, i in enumerate(ranked) if rank < CALM_ROUNDS or paces[i] <= CALM * best]
-
-
 class Sample(NamedTuple):
-    """One probe in one state: its class, counts, and core-seconds of every round."""
+    """One probe in one state: its class, counts, and of every round its core-seconds and the pace around it."""
 
     name: str
     counts: tuple[float, ...]
     seconds: list[float]
+    paces: list[float]
+
+    def calm(self, best: float) -> Sample:
+        """What counts of it."""
+        rounds = pace.calm(self.paces, best)
+        return self._replace(seconds=[self.seconds[i] for i in rounds], paces=[self.paces[i] for i in rounds])
 
 
 class _Group:
@@ -117,20 +94,20 @@ class _Group:
 
     def __init__(self, group: Sequence[Probe], rig: _Rig) -> None:
         self.samples: list[Sample] = []
-        self.paces: list[float] = []
-        self._pace = rig.pace
         self._pool = rig.pool
         self._at: list[int] = []
+        self._scratch = 0
         arrays = [o for probe in group for o in probe.operands if isinstance(o, np.ndarray)]
-        program = self._program = _core.Program(16 * len(group) + 2)
+        program = self._program = _core.Program(22 * len(group) + 4)
         self._slots = _core.Slots(rig.FIXED + len(arrays))
-        for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, rig.added, *arrays)):
+        for slot, array in enumerate((rig.fed, rig.weights, rig.out, rig.evicted, rig.sink, rig.added, rig.product, *arrays)):
             self._slots[slot] = array
         refs, place, slot = [], {rig.WEIGHTS: 0, rig.OUT: 0}, rig.FIXED
         for probe in group:
             found, slot = self._refs(probe, rig, place, slot)
             refs.append(found)
         rig.add_eviction(program, rig.far_bytes)
+        self._paces = [self._add_pace()]
         for probe, where in zip(group, refs, strict=True):
             if probe.added:
                 self._write((rig.ADDED, 0), probe.added)
@@ -152,9 +129,10 @@ class _Group:
     @staticmethod
     def _refs(probe: Probe, rig: _Rig, place: dict[int, int], slot: int) -> tuple[list[tuple[int, int]], int]:
         """(operands of the probe, the first slot of the next one): weights and outputs of a group lie one after the other, from `place` on,
-        which moves on."""
+        which moves on. In its page an output lies as if it followed the input, as in an arena: rows that are half a page or whole pages
+        long meet those of the input there."""
         refs = []
-        place[rig.OUT] = features.round_up(place[rig.OUT], rig.PAGE) + rig.STAGGER
+        place[rig.OUT] += (rig.gap + 4 * _fed(probe) - place[rig.OUT]) % rig.PAGE // 64 * 64
         for i, operand in enumerate(probe.operands):
             if operand is None:
                 refs.append((-1, 0))
@@ -195,36 +173,43 @@ class _Group:
         residual has left L2 at most."""
         self._write((rig.FED, 0), _fed(probe))
         self._at.append(self._program.add(probe.kind, probe.args, refs))
-        touched = Touched(outputs=((1.0, output_bytes),), residual=((1.0, min(run_bytes, rig.near_bytes)),))
-        self.samples.append(Sample(*steps.vector(probe.kind, probe.args, rig.place(run_bytes, touched)), []))
+        near = min(run_bytes, rig.near_bytes)
+        touched = Touched((), ((1.0, float(output_bytes)),), ((1.0, float(near)),), self._scratched(probe, run_bytes, near))
+        self.samples.append(Sample(*steps.vector(probe.kind, probe.args, rig.place(run_bytes, touched)), [], []))
+        self._paces.append(self._add_pace())
+
+    def _scratched(self, probe: Probe, run_bytes: int, near: int) -> Gaps:
+        """How long ago the memory of a Winograd step's transformed tiles was used: `run_bytes` where no probe before it had so much, else
+        `near`."""
+        if probe.kind != "winograd":
+            return ()
+        size = features.winograd_scratch(probe.args)
+        new = max(size - self._scratch, 0) / size
+        self._scratch = max(size, self._scratch)
+        return ((new, float(run_bytes)), (1 - new, float(near)))
+
+    def _add_pace(self) -> int:
+        return pace.add(self._program, _Rig.PRODUCT, self._pool.workers)
 
     def once(self) -> None:
-        before = self._pace()
         self._program.run(self._pool, self._slots, times_ns=self._times)
-        self.paces.append(max(before, self._pace()))
-        for sample, index in zip(self.samples, self._at, strict=True):
+        paces = [pace.span(self._times[i]) for i in self._paces]
+        for sample, index, *around in zip(self.samples, self._at, paces, paces[1:], strict=False):
             rows = self._times[index]
-            ran = rows[:, 1] > 0
-            sample.seconds.append(max(float((rows[ran, 1] - rows[ran, 0]).sum()), 1.0) * 1e-9)
+            sample.seconds.append(max(float((rows[:, 1] - rows[:, 0]).sum()), 1.0) * 1e-9)
+            sample.paces.append(max(around))
 
     def forget(self) -> None:
         """Begins anew: the first round touches memory and code for the first time."""
-        self.paces.clear()
         for sample in self.samples:
             sample.seconds.clear()
-
-    def counted(self, best: float) -> list[Sample]:
-        """The samples, of the rounds at a good pace."""
-        rounds = calm(self.paces, best)
-        return [sample._replace(seconds=[sample.seconds[i] for i in rounds]) for sample in self.samples]
+            sample.paces.clear()
 
 
 class _Rig:
     """The memory and the pool that probes run on."""
 
-    FED, WEIGHTS, OUT, EVICTED, SINK, ADDED, FIXED = 0, 1, 2, 3, 4, 5, 6
-    STAGGER = 33 * 64
-    """So that what is read and what is written are not a multiple of a page apart, as they seldom are in a model."""
+    FED, WEIGHTS, OUT, EVICTED, SINK, ADDED, PRODUCT, FIXED = 0, 1, 2, 3, 4, 5, 6, 7
     PAGE, ROW = 4096, 4096
 
     def __init__(
@@ -232,7 +217,7 @@ class _Rig:
     ) -> None:
         """l3_bytes: the whole last-level cache, of which `speeds_of` knows what streams see of it."""
         self.pool = _core.Pool(list(cpus), spin_ns=1_000_000)
-        self.pace = Pace(self.pool)
+        self.product = pace.operands(self.pool.workers)
         n = len(cpus)
         l2 = speeds_of.l2_bytes * features.ceil_div(n, speeds_of.l2_sharers)
         self.near_bytes = 2 * l2
@@ -243,16 +228,17 @@ class _Rig:
         slack = BLOCK * self.pool.workers
         self.fed = _core.aligned_floats(max(map(_fed, found)) + slack)
         self.weights = np.resize(block, max(GROUP_BYTES // 4, max(map(_weights_of, found))) + 4096)
-        self.out = _core.aligned_floats(len(self.weights) + (self.PAGE + self.STAGGER) // 4 * len(found) + slack)
+        self.out = _core.aligned_floats(len(self.weights) + self.PAGE // 4 * len(found) + slack)
         self.evicted = np.ones(max(self.far_bytes, self.near_bytes) // 4 + 2 * self.ROW, np.float32)  # zeros would all be one page
         self.sink = np.zeros(len(self.evicted) // self.ROW + 1, np.float32)
         self.added = _core.aligned_floats(max(1, *(probe.added for probe in found)) + slack)
+        self.gap = (self.fed.ctypes.data - self.out.ctypes.data) % self.PAGE
         self.fed.fill(0.5)
         self.out.fill(0.5)
 
     def place(self, run_bytes: int, touched: Touched) -> features.Place:
-        s = self._speeds
-        return features.Place(*self._geometry, s.l1_bytes, s.l2_bytes // s.l2_sharers, s.l3_bytes, self.pool.workers, run_bytes, touched)
+        s, n = self._speeds, self.pool.workers
+        return features.Place(*self._geometry, s.l1_bytes, s.l2_bytes // s.l2_sharers, s.l3_at(n), n, run_bytes, touched)
 
     def add_eviction(self, program: _core.Program, n_bytes: int) -> None:
         """Half of it is read and half written, as a model does."""
@@ -355,18 +341,18 @@ def measure(topology: Topology, quick: bool = False, seconds: float = 0.0, progr
     types, spreads, memory_B = [], [0.0], 0.0
     for kind, generic in zip(kinds, start.types, strict=True):
         cpus = [core.cpu for core in kind]
-        known = _with_caches(generic, kind, cpus[0])
-        alone, spread = _rates(cpus[:1], known, generic.l3_bytes, geometry, found, limit / (jobs + 0.2), tell)
+        known = generic._replace(l3_bytes=_last_level(generic, cpus[0], 1 if quick else STREAM_VISITS), l3_whole_bytes=generic.l3_bytes)
+        alone, pace_alone, spread = _rates(cpus[:1], known, generic.l3_bytes, geometry, found, limit / (jobs + 0.2), tell)
         spreads.append(spread)
         done += 1
-        busy = alone
+        busy, pace_busy = alone, pace_alone
         if len(cpus) > 1 and not quick:
-            busy, spread = _rates(cpus, known, generic.l3_bytes, geometry, found, limit / (jobs + 0.2), tell)
+            busy, pace_busy, spread = _rates(cpus, known, generic.l3_bytes, geometry, found, limit / (jobs + 0.2), tell)
             spreads.append(spread)
             done += 1
         memory_B += len(cpus) / max(dict(zip(features.CLASSES["gemv"], busy["gemv"], strict=True))["memory"], 1e-12)
         classes = {name: Rates(alone[name], busy[name]) for name in features.CLASSES}
-        types.append(known._replace(classes=classes, claim_s=_step_start(cpus[0])))
+        types.append(known._replace(classes=classes, claim_s=_step_start(cpus[0]), pace=(pace_alone, pace_busy)))
     wake, barrier = _wake_and_barrier([core.cpu for kind in kinds for core in kind])
     spread = max(spreads)
     calm = "" if spread <= SPREAD else f", the machine was not quiet enough for {SPREAD:.0%}"
@@ -393,8 +379,8 @@ def _rates(
     found: Sequence[Probe],
     seconds: float,
     tell: Progress,
-) -> tuple[dict[str, tuple[float, ...]], float]:
-    """(kernel class -> seconds per feature, spread) with these cores at work together."""
+) -> tuple[dict[str, tuple[float, ...]], float, float]:
+    """(kernel class -> seconds per feature, the pace at which they hold, spread) with these cores at work together."""
     deadline = time.perf_counter() + seconds
     began = time.perf_counter()
     rig = _Rig(cpus, known, l3_bytes, geometry, found)
@@ -413,13 +399,15 @@ def _rates(
                 break
         late = time.perf_counter() > deadline
         if count >= MIN_ROUNDS or late:
-            best = min(pace for group in groups for pace in group.paces)
-            counted = [sample for group in groups for sample in group.counted(best)]
+            samples = [sample for group in groups for sample in group.samples]
+            best = float(np.quantile(np.concatenate([sample.paces for sample in samples]), BEST))
+            counted = [sample.calm(best) for sample in samples]
             spread = max(_spread([s for s in counted if s.name == name]) for name in features.CLASSES)
             if late or spread <= SPREAD:
                 break
     rig.close()
-    return _fit(counted, known), spread
+    typical = float(np.median(np.concatenate([sample.paces for sample in counted])))
+    return _fit(counted, known), typical, spread
 
 
 def _spread(samples: Sequence[Sample]) -> float:
@@ -428,7 +416,7 @@ def _spread(samples: Sequence[Sample]) -> float:
         return 0.0
     quartiles = [np.quantile(s.seconds, (0.25, 0.5, 0.75)) for s in samples]
     spread = float(np.median([(high - low) / 2 / middle for low, middle, high in quartiles]))
-    return spread if len(samples[0].seconds) >= MIN_ROUNDS else max(spread, UNKNOWN_SPREAD)
+    return spread if np.median([len(s.seconds) for s in samples]) >= MIN_ROUNDS else max(spread, UNKNOWN_SPREAD)
 
 
 def _fit(samples: Sequence[Sample], known: TypeSpeeds) -> dict[str, tuple[float, ...]]:
@@ -449,37 +437,38 @@ def _fit(samples: Sequence[Sample], known: TypeSpeeds) -> dict[str, tuple[float,
     return found
 
 
-def _with_caches(generic: TypeSpeeds, kind: Sequence[Core], cpu: int) -> TypeSpeeds:
-    """The type with the last-level cache that streams of weights show, which may be less than the chip's: others use it too. As much is
-    written in between as is read, and no more bytes are touched a second, as models do: in the meantime neighbours fill the cache."""
+def _last_level(generic: TypeSpeeds, cpu: int, visits: int) -> int:
+    """The last-level cache that streams of weights show, which may be less than the chip's: others use it too. As much is written in
+    between as is read, and no more bytes are touched a second, as models do: in the meantime neighbours fill the cache. All sizes take
+    turns, `visits` times."""
     if not generic.l3_bytes:
-        return generic
+        return 0
     pool = _core.Pool([cpu])
     columns = 256
     largest = min(2 * generic.l3_bytes, STREAMS_MB[-1] << 20)
     sizes = [size for mb in STREAMS_MB if generic.l2_bytes < (size := mb << 20) <= largest]
     weights = np.ones(max(sizes, default=1 << 20) // 8, np.float32)
     x, y, written = np.ones((1, len(weights) // columns), np.float32), np.zeros((1, columns), np.float32), np.ones_like(weights)
-    per_byte = []
-    for size in sizes:
+    slots = _core.Slots(4)
+    slots[0], slots[1], slots[2], slots[3] = x, weights, y, written
+    times = np.zeros((2, 1, 2), np.int64)
+    samples: dict[int, list[float]] = {size: [] for size in sizes}
+    for size in sizes * visits:
         k = size // 8 // columns
         with _core.Program(2) as program:
             args = {"m": 1, "n": columns, "k": k, "lda": k, "ldc": columns, "batch": (1, 1, 1)}
             program.add("gemm", args, [(0, 0), (1, 0), (-1, 0), (-1, 0), (-1, 0), (2, 0)], serial=True)
             program.add("fill", {"size_bytes": 4, "count": k * columns, "unit_size": 4096}, [(0, 0), (3, 0)], serial=True)
-            slots = _core.Slots(4)
-            slots[0], slots[1], slots[2], slots[3] = x, weights, y, written
-            times = np.zeros((2, 1, 2), np.int64)
-            samples = []
-            for _ in range(max(6, min(12, (48 << 20) // size))):
-                again = time.perf_counter() + size / TOUCHED_B
+            for again in range(3):
+                end = time.perf_counter() + size / TOUCHED_B
                 program.run(pool, slots, times_ns=times)
-                samples.append(int(times[0, 0, 1] - times[0, 0, 0]))
-                while time.perf_counter() < again:
+                if again:
+                    samples[size].append(pace.span(times[0]))
+                while time.perf_counter() < end:
                     pass
-            per_byte.append(min(samples) / (size // 2))
+    per_byte = [float(np.quantile(samples[size], QUANTILE)) / (size // 2) for size in sizes]
     pool.close()
-    return generic._replace(l3_bytes=_reach(sizes, per_byte, generic.l3_bytes))
+    return _reach(sizes, per_byte, generic.l3_bytes)
 
 
 def _reach(sizes: Sequence[int], per_byte: Sequence[float], listed: int) -> int:

@@ -39,7 +39,7 @@ CYCLES: dict[str, float] = {
     "memory": 0.3,  # bytes from memory
     "store": 0.1,  # bytes of outputs whose memory is beyond L2 when they are stored
     "allocate": 0.3,  # the same, in memory
-    "start": 1000.0,  # streams from memory begun by a matrix times a vector, cold depthwise convolutions
+    "start": 150.0,  # streams from memory begun by a matrix times a vector, by the taps of a depthwise convolution
     "narrow": 0.2,  # bytes from memory of panels that are streamed alone
 }
 """Feature -> generic cycles of one (macs, stall, alias, lane, tap, enter: divided by the multiply-adds a cycle of the core)."""
@@ -103,6 +103,9 @@ TILES_SHARE, WEIGHTS_CROWD = 0.75, 1.5
 """Winograd: part of L2 that the transformed tiles of a unit fill while the weights pass through it; bytes of the last-level cache for each
 byte of weights that is to be there for the next unit. From there it hides behind the products of 7 tiles or more (docs/kernels-conv.md)."""
 
+START_BYTES = 16 << 10
+"""From so many bytes on a cold stream of a gemv costs a whole start."""
+
 FEW_CHANNELS, WINOGRAD_BLOCK, NORM_COLUMNS, RNN_BLOCK, LANES = 16, 128, 64, 16, 16
 
 KINDS = (
@@ -122,6 +125,7 @@ class Touched(NamedTuple):
     inputs: Gaps = ()
     outputs: Gaps = ()
     residual: Gaps = ()
+    scratch: Gaps = ()
 
 
 BY_SIZE = Touched()
@@ -320,12 +324,12 @@ def _blocks(args: Args, at: Place, m: int, n: int, k: int, taps: int, entries: i
         "alias": float(entries * k * m * vectors * lanes) if step and not alias and step % (ALIAS // 2) == 0 else 0.0,
         "copied": float(entries * m * k * times_pointed) if alias else 0.0,
     }
+    b_bytes = 4 * k * nr * panels
     if m <= mr:
         cold = beyond(at, max(at.run_bytes, own * 4 * k * nr * panels), 0.0)[1]
-        counts["start"] = cold * entries
+        counts["start"] = cold * own * min(1.0, b_bytes / START_BYTES)
         counts["narrow"] = cold * own * 4 * k * nr * (narrow if wide else 0)
     strip_bytes = 4 * k * min(limit, unit_m)
-    b_bytes = 4 * k * nr * panels
     block_bytes = 4 * k * unit_n
     outputs = 4 * entries * m * n
     weights = own * b_bytes
@@ -367,7 +371,7 @@ def _winograd(args: Args, at: Place) -> Counts:
         stall += times * (whole * max(0, ACCUMULATORS - 2 * mr) + (max(0, ACCUMULATORS - 2 * rest) if rest else 0))
     pixels = args["batch"] * prod(args["out"])
     weights, inputs, outputs = 4 * products * c * panels * nr, 4 * args["batch"] * prod(args["in"]) * c, 4 * pixels * n
-    v_bytes, m_bytes = (4 * products * unit * (round_up(size, LANES) + LANES) for size in (c, min(n, WINOGRAD_BLOCK)))
+    scratch = winograd_scratch(args)
     counts: Counts = {
         "macs": float(products * c * tiles * vectors * lanes),
         "stall": float(products * c * panels * (nr // 2) * stall),
@@ -377,15 +381,24 @@ def _winograd(args: Args, at: Place) -> Counts:
         "act": float(pixels * n * ACT_WEIGHT[args["act"]]),
         "unit": float(n_units),
         "near": float(register_tiles * panels * products * 4 * c * nr),
-        "spill": 2.0 * tiles * products * 4 * (entered * c + n) * misses((v_bytes + m_bytes) / TILES_SHARE, at.l2, 1.0),
+        "spill": 2.0 * tiles * products * 4 * (entered * c + n) * misses(scratch / TILES_SHARE, at.l2, 1.0),
     }
     stream(counts, at, weights, max(at.run_bytes, weights + inputs + outputs))
-    counts["memory"] += weights * (blocks - 1) * beyond(at, WEIGHTS_CROWD * weights + v_bytes + m_bytes, 0.0)[1]
+    counts["memory"] += weights * (blocks - 1) * beyond(at, WEIGHTS_CROWD * weights + scratch, 0.0)[1]
+    for part, gap in at.touched.scratch:
+        stream(counts, at, at.busy * part * scratch, gap + scratch, levels=STORED)
     read(counts, at, inputs, outputs + weights)
     written(counts, at, outputs, inputs + weights)
     if args.get("r_batch", 0) > 0:
         residual(counts, at, outputs)
     return counts
+
+
+def winograd_scratch(args: Args) -> int:
+    """Bytes of the transformed tiles of a unit, inputs and products."""
+    unit = min(args["unit_tiles"] or _winograd_tiles(args), _winograd_tiles(args))
+    columns = sum(round_up(size, LANES) + LANES for size in (args["c"], min(args["n"], WINOGRAD_BLOCK)))
+    return int(4 * (args["tile"] + 2) ** 2 * unit * columns)
 
 
 def _winograd_tiles(args: Args) -> int:
@@ -451,7 +464,7 @@ def _dwconv(args: Args, at: Place) -> Counts:
         "unit": float(batch * ceil_div(height, unit_rows) * blocks),
     }
     stream(counts, at, 4 * args["kernel"][0] * kw * channels, at.run_bytes)
-    counts["start"] = beyond(at, at.run_bytes, 0.0)[1]
+    counts["start"] = beyond(at, at.run_bytes, 0.0)[1] * prod(args["kernel"])
     read(counts, at, inputs, outputs, FAR if blocks == 1 else ROWS)
     written(counts, at, outputs, inputs)
     if args.get("r_batch", 0) > 0:

@@ -17,7 +17,7 @@ from asymo.device.topology import Core, Topology
 from asymo.errors import InvalidArgumentError
 from asymo.record import NamedTuple
 
-FORMAT = 1
+FORMAT = 2
 """Version of the text form."""
 
 DEFAULT_MHZ, DEFAULT_FMA = 2000, 8
@@ -51,7 +51,9 @@ class TypeSpeeds(NamedTuple):
     """One type of core.
 
     cores: how many there are to use. of: how many were busy for `Rates.busy`. claim_s: seconds to claim and start a chunk.
-    l1_bytes, l2_bytes, l3_bytes: cache sizes, 0 unknown or none. l2_sharers: how many cores share an L2.
+    l1_bytes, l2_bytes, l3_bytes: cache sizes, 0 unknown or none; of the last one a core alone keeps l3_bytes, the chip has
+    l3_whole_bytes (0: the same). l2_sharers: how many cores share an L2. pace: seconds of the product of
+    `pace.py` at which `Rates.alone` and `Rates.busy` were measured, 0 without measurement.
     """
 
     name: str
@@ -64,6 +66,16 @@ class TypeSpeeds(NamedTuple):
     l3_bytes: int
     claim_s: float
     classes: Mapping[str, Rates]
+    pace: tuple[float, float] = (0.0, 0.0)
+    l3_whole_bytes: int = 0
+
+    def l3_at(self, n: int) -> int:
+        """The last-level cache of a model on n cores. Of the whole it has the part that its bytes are of all that cross it: where one core
+        has s, and others the rest, n of them have n s / (1 + (n - 1) s)."""
+        if self.l3_bytes >= self.l3_whole_bytes:
+            return self.l3_bytes
+        part = self.l3_bytes / self.l3_whole_bytes
+        return int(self.l3_bytes * max(n, 1) / (1 + (max(n, 1) - 1) * part))
 
 
 class Machine(NamedTuple):
@@ -210,10 +222,12 @@ def _parse_type(each: Mapping[str, Any]) -> TypeSpeeds:
             raise ValueError(f"class {name} has {', '.join(row)} instead of {', '.join(names)}")
         pairs = [(_number(row[f][0]), _number(row[f][1])) for f in names]
         classes[name] = Rates(tuple(a for a, _ in pairs), tuple(b for _, b in pairs))
-    counts = {key: int(_number(each[key])) for key in ("cores", "of", "l1_bytes", "l2_bytes", "l2_sharers", "l3_bytes")}
+    counts = {key: int(_number(each[key])) for key in ("cores", "of", "l1_bytes", "l2_bytes", "l2_sharers", "l3_bytes", "l3_whole_bytes")}
     if min(counts["cores"], counts["of"], counts["l2_sharers"]) < 1:
         raise ValueError(f"core type {each['name']!r} has no cores")
-    return TypeSpeeds(name=str(each["name"]), in_order=bool(each["in_order"]), claim_s=_number(each["claim_s"]), classes=classes, **counts)
+    alone, busy = (_number(value) for value in each["pace"])
+    claim = _number(each["claim_s"])
+    return TypeSpeeds(name=str(each["name"]), in_order=bool(each["in_order"]), claim_s=claim, classes=classes, pace=(alone, busy), **counts)
 
 
 def _number(value: object) -> float:

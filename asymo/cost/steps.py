@@ -32,7 +32,7 @@ def units(kind: str, args: Args, machine: Machine) -> int:
 def place(speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int, touched: Touched = BY_SIZE) -> Place:
     """Where a step runs: a core of this type among `busy` cores."""
     l2 = speeds.l2_bytes // speeds.l2_sharers
-    return Place(*machine.geometry, speeds.l1_bytes, l2, speeds.l3_bytes, max(busy, 1), run_bytes, touched)
+    return Place(*machine.geometry, speeds.l1_bytes, l2, speeds.l3_at(speeds.cores), max(busy, 1), run_bytes, touched)
 
 
 @lru_cache(maxsize=4096)

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asymo.cost.features import BY_SIZE, Gaps, Touched
+from asymo.cost.features import BY_SIZE, Gaps, Touched, winograd_scratch
 from asymo.plan.access import Access, Region
 from asymo.plan.plan import Plan
+
+SCRATCH = -1
+"""A slot that no plan has: a worker's own memory."""
 
 GRAIN = 4096
 """Bytes of a slot that are looked at together."""
@@ -20,7 +23,8 @@ def of_plan(plan: Plan) -> list[Touched]:
         return [BY_SIZE] * len(plan.steps)
     first = plan.first_input_slot
     constants = [sum(plan.constants[ref.slot - 1].nbytes for ref in step.operands if 0 < ref.slot < first) for step in plan.steps]
-    return touched(plan.accesses, constants, run_bytes(plan))
+    scratch = [winograd_scratch(step.args) if step.kind == "winograd" else 0 for step in plan.steps]
+    return touched(plan.accesses, constants, run_bytes(plan), scratch)
 
 
 def run_bytes(plan: Plan) -> int:
@@ -28,26 +32,27 @@ def run_bytes(plan: Plan) -> int:
     return sum(array.nbytes for array in plan.constants) + plan.arena_bytes
 
 
-def touched(steps: Sequence[Access], read_bytes: Sequence[float], run_bytes: int) -> list[Touched]:
+def touched(steps: Sequence[Access], read_bytes: Sequence[float], run_bytes: int, scratch: Sequence[int] = ()) -> list[Touched]:
     """For every step, in the steady state of run after run, the bytes that were touched between the last step that used its operands'
     memory and itself.
 
-    read_bytes: constants that each step reads. run_bytes: all that a run touches, which no gap exceeds. A step's first region is its
-    input; what else it reads counts as a residual.
+    read_bytes: constants that each step reads. run_bytes: all that a run touches, which no gap exceeds. scratch: what each step writes and
+    reads of its workers' memory, of one worker. A step's first region is its input; what else it reads counts as a residual.
     """
+    own = [(Region(SCRATCH, 0, size),) if size else () for size in scratch] or [()] * len(steps)
     sizes: dict[int, int] = {}
-    for access in steps:
-        for region in access.reads + access.writes:
+    for access, work in zip(steps, own, strict=True):
+        for region in access.reads + access.writes + work:
             sizes[region.slot] = max(sizes.get(region.slot, 0), region.end)
     last = {slot: np.full(-(-size // GRAIN), -float(run_bytes)) for slot, size in sizes.items()}
     found: list[Touched] = []
     now = 0.0
     for _ in range(2):
         found = []
-        for access, constants in zip(steps, read_bytes, strict=True):
-            gaps = [_gaps(last, r, now, run_bytes) for r in (access.reads[:1], access.writes, access.reads[1:])]
+        for access, constants, work in zip(steps, read_bytes, own, strict=True):
+            gaps = [_gaps(last, r, now, run_bytes) for r in (access.reads[:1], access.writes, access.reads[1:], work)]
             found.append(Touched(*gaps))
-            regions = set(access.reads + access.writes)
+            regions = set(access.reads + access.writes + work)
             now += constants + sum(_bytes(r) for r in regions)
             for region in regions:
                 last[region.slot][_grains(region)] = now

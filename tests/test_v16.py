@@ -41,7 +41,7 @@ def functions(header: str) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 SPECIFICATION = functions("v16_portable.h")
-MEMORY = {name for name in SPECIFICATION if re.search(r"_(load|store)(_n)?$", name)}
+MEMORY = {name for name in SPECIFICATION if re.search(r"_(load|store)(_n|_8)?$", name)}
 LANES = [name for name in SPECIFICATION if name not in MEMORY and not name.endswith("_set1") and name != "v16_zero"]
 
 
@@ -75,6 +75,8 @@ def v16(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     body += """
 void t_load_n(float *out, const float *p, int64_t n) { v16_store(out, v16_load_n(p, n)); }
 void t_store_n(float *p, const float *a, int64_t n) { v16_store_n(p, v16_load(a), n); }
+void t_load_8(float *out, const float *p) { v16_store(out, v16_load_8(p)); }
+void t_store_8(float *p, const float *a) { v16_store_8(p, v16_load(a)); }
 void t_set1(float *out, int32_t *whole, float a, int32_t b) { v16_store(out, v16_set1(a)); w16_store(whole, w16_set1(b)); }
 void t_zero(float *out) { v16_store(out, v16_zero()); }
 """
@@ -226,6 +228,19 @@ def test_memory(v16: Any) -> None:
             ffi.cast("float *", x.__array_interface__["data"][0]), ffi.from_buffer("float[]", np.arange(5, 21, dtype=np.float32)), n
         )
         np.testing.assert_array_equal(x, np.arange(5, 5 + n))
+
+
+def test_memory_of_half_a_vector(v16: Any) -> None:
+    from _guard import guarded
+
+    ffi, lib = v16
+    out, x = np.ones(16, np.float32), guarded(8)
+    at = ffi.cast("float *", x.__array_interface__["data"][0])
+    x[:] = np.arange(1, 9)
+    lib.t_load_8(ffi.from_buffer("float[]", out), at)
+    np.testing.assert_array_equal(out, np.concatenate([x, np.zeros(8, np.float32)]))
+    lib.t_store_8(at, ffi.from_buffer("float[]", np.arange(5, 21, dtype=np.float32)))
+    np.testing.assert_array_equal(x, np.arange(5, 13))
 
 
 def tree(x: Array, op: Callable[[Array, Array], Array]) -> Any:

@@ -15,6 +15,7 @@ V16_FN __m256i v8_first(int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(limit), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 V16_FN v16 v16_load(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+V16_FN v16 v16_load_8(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_setzero_ps()}; }
 V16_FN v16 v16_load_n(const float *p, int64_t n) {
     return (v16){_mm256_maskload_ps(p, v8_first(n)), _mm256_maskload_ps(p + 8, v8_first(n - 8))};
 }
@@ -22,6 +23,7 @@ V16_FN void v16_store(float *p, v16 a) {
     _mm256_storeu_ps(p, a.lo);
     _mm256_storeu_ps(p + 8, a.hi);
 }
+V16_FN void v16_store_8(float *p, v16 a) { _mm256_storeu_ps(p, a.lo); }
 V16_FN void v16_store_n(float *p, v16 a, int64_t n) {
     _mm256_maskstore_ps(p, v8_first(n), a.lo);
     _mm256_maskstore_ps(p + 8, v8_first(n - 8), a.hi);

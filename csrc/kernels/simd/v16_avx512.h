@@ -9,8 +9,10 @@ typedef __mmask16 m16;
 
 V16_FN __mmask16 v16_first(int64_t n) { return (__mmask16)((1u << n) - 1u); }
 V16_FN v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
+V16_FN v16 v16_load_8(const float *p) { return _mm512_zextps256_ps512(_mm256_loadu_ps(p)); }
 V16_FN v16 v16_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v16_first(n), p); }
 V16_FN void v16_store(float *p, v16 a) { _mm512_storeu_ps(p, a); }
+V16_FN void v16_store_8(float *p, v16 a) { _mm256_storeu_ps(p, _mm512_castps512_ps256(a)); }
 V16_FN void v16_store_n(float *p, v16 a, int64_t n) { _mm512_mask_storeu_ps(p, v16_first(n), a); }
 V16_FN v16 v16_set1(float a) { return _mm512_set1_ps(a); }
 V16_FN v16 v16_zero(void) { return _mm512_setzero_ps(); }

@@ -15,6 +15,7 @@ typedef struct { uint32x4_t q[4]; } m16; /* all bits of a lane set, or none */
     return r;
 
 V16_FN v16 v16_load(const float *p) { V16_QUADS(v16, vld1q_f32(p + 4 * i)) }
+V16_FN v16 v16_load_8(const float *p) { return (v16){{vld1q_f32(p), vld1q_f32(p + 4), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)}}; }
 V16_FN v16 v16_load_n(const float *p, int64_t n) {
     float x[16] = {0};
     for (int64_t i = 0; i < n; i++) x[i] = p[i];
@@ -22,6 +23,9 @@ V16_FN v16 v16_load_n(const float *p, int64_t n) {
 }
 V16_FN void v16_store(float *p, v16 a) {
     for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, a.q[i]);
+}
+V16_FN void v16_store_8(float *p, v16 a) {
+    for (int i = 0; i < 2; i++) vst1q_f32(p + 4 * i, a.q[i]);
 }
 V16_FN void v16_store_n(float *p, v16 a, int64_t n) {
     float x[16];

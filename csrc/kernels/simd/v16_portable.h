@@ -15,10 +15,12 @@ typedef struct { uint8_t x[16]; } m16;
     for (int i = 0; i < 16; i++) r.x[i] = (EXPR);                                                                                          \
     return r;
 
-/* ---- memory: no alignment asked for; the _n forms touch n elements only (0 <= n <= 16) and read zeros beyond */
+/* ---- memory: no alignment asked for; the _n forms touch n elements only (0 <= n <= 16) and read zeros beyond, the _8 forms 8 */
 V16_FN v16 v16_load(const float *p) { V16_EACH(v16, p[i]) }
+V16_FN v16 v16_load_8(const float *p) { V16_EACH(v16, i < 8 ? p[i] : 0.0f) }
 V16_FN v16 v16_load_n(const float *p, int64_t n) { V16_EACH(v16, i < n ? p[i] : 0.0f) }
 V16_FN void v16_store(float *p, v16 a) { memcpy(p, a.x, sizeof a.x); }
+V16_FN void v16_store_8(float *p, v16 a) { memcpy(p, a.x, 8 * sizeof a.x[0]); }
 V16_FN void v16_store_n(float *p, v16 a, int64_t n) {
     for (int i = 0; i < n; i++) p[i] = a.x[i];
 }

@@ -65,7 +65,7 @@ def llvm_mca() -> str | None:
 
 
 def innermost_loop(instructions: Sequence[tuple[int, str]]) -> list[str]:
-    """The loop with the largest share of multiply-adds of those that hold no other loop. Instructions are (address, text), as objdump prints
+    """The loop with the largest share of multiply-adds of those that hold no other loop. Instructions are (address, text), as objdump has
     them."""
     loops = []
     for i, (address, text) in enumerate(instructions):

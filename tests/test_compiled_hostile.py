@@ -172,7 +172,7 @@ def tell(header: dict[str, Any], document: Any, **fields: Any) -> None:
 @pytest.mark.parametrize(
     ("alter", "says"),
     [
-        (change(version="2"), "of version .2.*reads version 1"),
+        (change(version="2"), "of version .2.*reads version 1\\."),
         (change(format="other"), "does not say that it is one"),
         (change(arrays_sha256="short"), "has no arrays_sha256"),
         (entry(dtype="F33"), "malformed"),

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from asymo._core import aligned_empty
+from asymo.cost import speeds
 from asymo.errors import ModelError
 from asymo.onnx.files import Files
 from asymo.runtime.digest import sha256
@@ -32,7 +33,8 @@ ALIGN = 64
 MAX_HEADER = 1 << 26
 """Bytes: a longer header is a broken length."""
 
-VERSION = "1"
+VERSION = f"1.{speeds.FORMAT}"
+"""Of the file, and of the calibration in it."""
 
 _DTYPES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "uint32": "U32", "int32": "I32",

@@ -6,6 +6,8 @@ from math import prod
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from asymo import _core
 from asymo.cost import features, probes, products, speeds, steps
@@ -218,3 +220,29 @@ def test_a_step_of_no_work_takes_no_time() -> None:
     assert steps.units("gemm", empty, PHONE) == 0
     assert steps.unit_seconds("gemm", empty, BIG, 1, PHONE) == 0
     assert prod(GEMM["batch"]) == 6
+
+
+SHARED = [(3, 1), (3, 2), (5, 1), (5, 2), (7, 1)]
+"""(taps, stride) of rows whose pixels share the columns they load."""
+
+
+@given(width=st.integers(1, 30), columns=st.integers(1, 60), pad=st.integers(0, 3), shape=st.sampled_from(SHARED))
+def test_columns_of_a_depthwise_row_are_counted(width: int, columns: int, pad: int, shape: tuple[int, int]) -> None:
+    """As csrc/kernels/dwconv/dwconv_body.h takes them: column by column, 8 pixels a pass."""
+    kernel, stride = shape
+    pad = min(pad, kernel // 2)
+    width = min(width, max((columns + 2 * pad - kernel) // stride + 1, 0))
+    assume(width > 0)
+    taps = loads = 0
+    for first in range(0, width, 8):
+        loads += kernel
+        for j in range(7 * stride + kernel):
+            if 0 <= first * stride - pad + j < columns:
+                loads += 1
+                taps += sum((j - k) % stride == 0 and 0 <= (j - k) // stride < 8 for k in range(kernel))
+    args = {
+        "batch": 1, "channels": 32, "in": (1, columns), "out": (1, width), "kernel": (1, kernel), "stride": (1, stride), "dilation": (1, 1),
+        "pad": (0, pad), "x_stride": (32 * columns, 32), "unit_rows": 1, "unit_c": 32, "act": 0,
+    }  # fmt: skip
+    counts = features.count("dwconv", args, features.Place(14, 32, 32 << 10, 1 << 20, 0, 1, 0))
+    assert (counts["tap"], counts["lane"]) == (32 * taps, 32 * loads)

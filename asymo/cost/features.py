@@ -6,7 +6,7 @@ has, CYCLES what one costs on a core that nobody has measured. Everything follow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import gcd, log, prod
 from typing import Any
 
@@ -422,48 +422,84 @@ def _axis(args: Args, axis: int) -> tuple[int, int, list[int]]:
     return inner, inner * kernel + sum(border), border
 
 
+class _Row(NamedTuple):
+    """What a row of a depthwise convolution takes under one kernel row, for LANES channels: multiply-adds, columns and weights loaded,
+    multiply-adds that wait for each other, passes, spans with the same taps. pixels: of a full pass."""
+
+    taps: int
+    loads: int
+    stall: int
+    passes: int
+    spans: int
+    pixels: int
+
+
+def _row(args: Args, at: Place) -> _Row:
+    """The three ways of csrc/kernels/dwconv/dwconv_body.h."""
+    kernel, stride = args["kernel"][1], args["stride"][1]
+    is_common = args["dilation"][1] == 1 and ((kernel in (3, 5) and stride <= 2) or (kernel, stride) == (7, 1))
+    has_32_registers = at.mr >= 8
+    inner, inside, border = _axis(args, 1)
+    if args["channels"] == 1 and inner >= LANES:
+        return _line(inner, border, kernel, stride, 8 if at.nr >= 32 else 4)
+    if is_common and has_32_registers and args["channels"] > 1:
+        return _row_by_columns(args, inside)
+    return _row_by_taps(inner, border, kernel, stride if is_common else 0, 8 if has_32_registers else 4)
+
+
+def _row_by_columns(args: Args, inside: int) -> _Row:
+    """Columns outside the image are left out, pixels behind the row are not. inside: taps of the row in the image."""
+    (kernel, stride), pad = (args["kernel"][1], args["stride"][1]), args["pad"][1]
+    end, width, pixels = args["in"][1] + pad, args["out"][1], 8
+    passes, reach = ceil_div(width, pixels), (pixels - 1) * stride + kernel
+    outside = pad + sum(max(at + reach - end, 0) for at in range(0, passes * pixels * stride, pixels * stride))
+    behind = sum(max(min(end, at + kernel) - max(pad, at), 0) for at in range(width * stride, passes * pixels * stride, stride))
+    return _Row(inside + behind, passes * (reach + kernel) - outside, 0, passes, 1, pixels)
+
+
+def _row_by_taps(inner: int, border: Sequence[int], kernel: int, stride: int, widest: int) -> _Row:
+    """stride: neighbours share columns; 0: they do not."""
+    taps = loads = stall = passes = 0
+    groups = [(widest, inner // widest, kernel), (2, inner % widest // 2, kernel), (1, inner % 2, kernel), *((1, 1, t) for t in border)]
+    for p, times, t in groups:
+        taps += times * p * t
+        loads += times * (((p - 1) * stride + t if stride and t == kernel else p * t) + t)
+        stall += times * t * max(0, ACCUMULATORS // 2 - p)
+        passes += times
+    return _Row(taps, loads, stall, passes, 1 + len(border), widest)
+
+
+def _line(inner: int, border: Sequence[int], kernel: int, stride: int, vectors: int) -> _Row:
+    """One channel, pixels side by side."""
+    passes, blocks, ends = ceil_div(inner, LANES * vectors), ceil_div(inner, LANES), sum(border)
+    loads = blocks * kernel + passes * (kernel + LANES * vectors * stride)
+    return _Row(blocks * kernel + ends, loads + 2 * ends, 0, passes + len(border), 1 + len(border), vectors)
+
+
 def _dwconv(args: Args, at: Place) -> Counts:
     (height, width), channels, batch = args["out"], args["channels"], args["batch"]
     unit_c, unit_rows = max(min(args["unit_c"], channels), 1), max(args["unit_rows"], 1)
     blocks = ceil_div(channels, unit_c)
     vectors = channels // unit_c * ceil_div(unit_c, LANES) + ceil_div(channels % unit_c, LANES)
     _, rows, _ = _axis(args, 0)
-    inner, _, border = _axis(args, 1)
-    kw, ratio = args["kernel"][1], args["stride"][1]
-    shares = args["dilation"][1] == 1 and ratio <= 2 and kw in (3, 5, 7)
-    widest = 8 if at.nr >= 32 else 4
-    taps = loads = stall = passes = 0
-    pixels = [
-        (widest, inner // widest, kw),
-        *((p, inner % widest // p % 2, kw) for p in (4, 2, 1) if p < widest),
-        *((1, 1, t) for t in border),
-    ]
-    for p, times, t in pixels:
-        taps += times * p * t
-        loads += times * (((p - 1) * ratio + t if shares and t == kw else p * t) + t)
-        stall += times * t * max(0, ACCUMULATORS // 2 - p)
-        passes += times
-    if channels == 1 and inner >= LANES:  # pixels side by side: see line_block in csrc/kernels/dwconv/dwconv_body.h
-        passes = ceil_div(inner, LANES * widest)
-        taps, loads, stall = ceil_div(inner, LANES) * kw, ceil_div(inner, LANES) * kw + passes * (kw + LANES * widest * ratio), 0
-        taps, loads, passes = taps + sum(border), loads + 2 * sum(border), passes + len(border)
+    row = _row(args, at)
     lanes = batch * rows * vectors * LANES
     apart = 4 * args["x_stride"][1]
-    lines = ((widest - 1) * ratio + kw) * args["kernel"][0]
+    lines = ((row.pixels - 1) * args["stride"][1] + args["kernel"][1]) * args["kernel"][0]
     conflicts = lines > L1_WAYS * PAGE // gcd(PAGE, apart)
     inputs, outputs = 4 * batch * prod(args["in"]) * channels, 4 * batch * height * width * channels
     counts: Counts = {
-        "tap": float(taps * lanes),
-        "lane": float(loads * lanes),
-        "stall": float(stall * lanes),
-        "alias": float(loads * lanes) if conflicts else 0.0,
-        "pass": float(passes * batch * height * vectors),
+        "tap": float(row.taps * lanes),
+        "lane": float(row.loads * lanes),
+        "stall": float(row.stall * lanes),
+        "alias": float(row.loads * lanes) if conflicts else 0.0,
+        "pass": float(row.passes * batch * height * vectors),
         "output": float(batch * height * width * vectors * LANES),
-        "span": float(batch * height * blocks * (1 + len(border))),
+        "span": float(batch * height * blocks * row.spans),
         "act": float(batch * height * width * channels * ACT_WEIGHT[args["act"]]),
         "unit": float(batch * ceil_div(height, unit_rows) * blocks),
     }
-    stream(counts, at, 4 * args["kernel"][0] * kw * channels, at.run_bytes)
+    stream(counts, at, 4 * prod(args["kernel"]) * channels, at.run_bytes)
     counts["start"] = beyond(at, at.run_bytes, 0.0)[1] * prod(args["kernel"])
     read(counts, at, inputs, outputs, FAR if blocks == 1 else ROWS)
     written(counts, at, outputs, inputs)

@@ -9,7 +9,8 @@
     if ((e) < 2 * gates) {                                                                                                                 \
         float32x4_t x[2];                                                                                                                  \
         next_8(x, &r);                                                                                                                     \
-        EACH(i, rows) EACH(v, 2) t[i][2 * (e) + v] = vfmaq_laneq_f32(t[i][2 * (e) + v], x[v], y[i], s);                                    \
+        EACH(i, rows) t[i][2 * (e)] = vfmaq_laneq_f32(t[i][2 * (e)], x[0], y[i], s);                                                       \
+        EACH(i, rows) t[i][2 * (e) + 1] = vfmaq_laneq_f32(t[i][2 * (e) + 1], x[1], y[i], s);                                               \
     }
 #define STEP(s) EIGHT(s, 0) EIGHT(s, 1) EIGHT(s, 2) EIGHT(s, 3) EIGHT(s, 4) EIGHT(s, 5) EIGHT(s, 6) EIGHT(s, 7)
 

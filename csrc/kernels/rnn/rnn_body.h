@@ -103,14 +103,17 @@ V16_FN void put_c(const block_state *s, const block_row *row, v16 c) {
     if (row->y_c) v16_store_n(row->y_c, c, s->n);
 }
 
-V16_FN void rnn_rows(const block_state *s, int64_t rows, const block_row *row) {
+/* A function for each cell: in one, newer clangs take half a minute for NEON. */
+#define CELL_FN static __attribute__((noinline))
+
+CELL_FN void rnn_rows(const block_state *s, int64_t rows, const block_row *row) {
     v16 a[MAX_ROWS][MAX_GATES];
     for (int64_t i = 0; i < rows; i++) a[i][0] = input(s, &row[i], 0);
     add_recurrent(s, 1, rows, row, 0, s->r, a);
     for (int64_t i = 0; i < rows; i++) put_h(s, &row[i], gate(s, 0, a[i][0]), 1);
 }
 
-V16_FN void lstm_rows(const block_state *s, int64_t rows, const block_row *row, const int64_t *b) {
+CELL_FN void lstm_rows(const block_state *s, int64_t rows, const block_row *row, const int64_t *b) {
     enum { I, O, F, C };
     v16 a[MAX_ROWS][MAX_GATES];
     for (int64_t i = 0; i < rows; i++)
@@ -145,7 +148,7 @@ V16_FN void gru_gates(const block_state *s, int64_t rows, const block_row *row, 
 }
 
 /* candidate = g(x + (r * h) R + bias), in two phases. */
-V16_FN void gru_rows(const block_state *s, int64_t rows, const block_row *row) {
+CELL_FN void gru_rows(const block_state *s, int64_t rows, const block_row *row) {
     v16 a[MAX_ROWS][MAX_GATES];
     if (!s->second_phase) {
         gru_gates(s, rows, row, a);
@@ -161,7 +164,7 @@ V16_FN void gru_rows(const block_state *s, int64_t rows, const block_row *row) {
 }
 
 /* candidate = g(x + r * (h R + bias)), in one phase. */
-V16_FN void gru_linear_rows(const block_state *s, int64_t rows, const block_row *row) {
+CELL_FN void gru_linear_rows(const block_state *s, int64_t rows, const block_row *row) {
     v16 a[MAX_ROWS][MAX_GATES], candidate[MAX_ROWS][MAX_GATES];
     gru_gates(s, rows, row, a);
     for (int64_t i = 0; i < rows; i++) candidate[i][0] = part(s, s->op[2], 2);

@@ -103,8 +103,12 @@ V16_FN void put_c(const block_state *s, const block_row *row, v16 c) {
     if (row->y_c) v16_store_n(row->y_c, c, s->n);
 }
 
-/* A function for each cell: in one, newer clangs take half a minute for NEON. */
+/* Newer clangs take half a minute to compile all cells for NEON as one function. */
+#ifdef __clang__
 #define CELL_FN static __attribute__((noinline))
+#else
+#define CELL_FN V16_FN
+#endif
 
 CELL_FN void rnn_rows(const block_state *s, int64_t rows, const block_row *row) {
     v16 a[MAX_ROWS][MAX_GATES];

@@ -214,6 +214,11 @@ def record_tiles(recording: Recording) -> None:
                 nodes = [node("Gemm", ["a", "b", "c"], ["x"]), node("Relu", ["x"], ["y"])] if m % 2 else [node("MatMul", ["a", "b"], ["y"])]
                 constants = {"b": b, "c": c} if m % 2 else {"b": b}
                 recording.add(f"{m}x{k}x{n} product", model(nodes, {"a": a}, ["y"], constants).SerializeToString(), {"a": a})
+    zeros, b = np.zeros((9, 8), np.float32), random.standard_normal((8, 9), np.float32)
+    for low, high in ((-1.0, -0.0), (-1.0, 0.0), (-0.0, 1.0), (0.0, 1.0)):
+        nodes = [node("MatMul", ["a", "b"], ["x"]), node("Clip", ["x", "low", "high"], ["y"])]
+        constants = {"b": b, "low": np.float32(low), "high": np.float32(high)}
+        recording.add(f"zeros within {low} and {high}", model(nodes, {"a": zeros}, ["y"], constants).SerializeToString(), {"a": zeros})
 
 
 def record_convolutions(recording: Recording) -> None:

@@ -108,7 +108,7 @@ V16_FN void block(const asymo_dwconv_row *s, pass_shape shape, int64_t i, int64_
     EACH(p, shape.pixels) {
         if (shape.edge && p == count) break;
         if (s->r != NULL) acc[p] = v16_add(acc[p], load(s->r + ((i + p) * s->r_pixel + c), n));
-        store(y + p * ld, v16_min(hi, v16_max(lo, acc[p])), n);
+        store(y + p * ld, v16_between(acc[p], lo, hi), n);
     }
 }
 

@@ -38,7 +38,9 @@ INLINE void turn(const float *a[MR], const float *b, int64_t k, float32x2_t y[MR
     }
 }
 
-INLINE void sum(const asymo_gemm_tile *t, const float *const *rows, const float *b, float32x4_t acc[MR][2], const int M) {
+INLINE void sum(const asymo_gemm_tile *t, const float *const *rows, const float *b, const float *bias, float32x4_t acc[MR][2],
+                const int M) {
+    start(bias, acc, M);
     for (int64_t tap = 0; tap < t->taps; tap++, rows += MR) {
         const float *a[MR];
         EACH(i, M) a[i] = rows[i];

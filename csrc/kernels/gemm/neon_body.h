@@ -1,9 +1,10 @@
 /* neon_body.h: what the NEON schedules share: 8 x 8 tiles, 16 accumulators of four floats.
  *
  * The including file defines KERNEL and
- *   INLINE void sum(const asymo_gemm_tile *t, const float *const *a, const float *b, float32x4_t acc[MR][2], const int M)
- * which feeds M rows of accumulators; a: the pointers of the tile's rows. Tails in n go through a copy of the row, so that not one byte
- * beyond is touched. */
+ *   INLINE void sum(const asymo_gemm_tile *t, const float *const *a, const float *b, const float *bias, float32x4_t acc[MR][2],
+ *                   const int M)
+ * which starts M rows of accumulators from bias[NR] and feeds them; a: the pointers of the tile's rows. Tails in n go through a copy of the
+ * row, so that not one byte beyond is touched. */
 #pragma once
 
 #include <arm_neon.h>
@@ -38,14 +39,17 @@ INLINE void store_row(float *p, const float32x4_t row[2], int64_t n) {
     }
 }
 
-INLINE void sum(const asymo_gemm_tile *t, const float *const *a, const float *b, float32x4_t acc[MR][2], const int M);
+INLINE void sum(const asymo_gemm_tile *t, const float *const *a, const float *b, const float *bias, float32x4_t acc[MR][2], const int M);
 
-/* M rows of one panel's accumulators start from the bias. */
-INLINE void start(const asymo_gemm_tile *t, int64_t column, int64_t n, float32x4_t acc[MR][2], const int M) {
-    float32x4_t bias[2] = {vdupq_n_f32(0), vdupq_n_f32(0)};
-    if (t->bias) load_row(bias, t->bias + column, n);
-    EACH(i, M) EACH(v, 2) acc[i][v] = bias[v];
+/* The NR floats that a panel's accumulators start from, in place or in copy. */
+INLINE const float *start_of(const asymo_gemm_tile *t, int64_t column, int64_t n, float copy[NR]) {
+    if (t->bias && n >= NR) return t->bias + column;
+    memset(copy, 0, NR * sizeof *copy);
+    if (t->bias) memcpy(copy, t->bias + column, (size_t)n * sizeof *copy);
+    return copy;
 }
+
+INLINE void start(const float *bias, float32x4_t acc[MR][2], const int M) { EACH(i, M) EACH(v, 2) acc[i][v] = vld1q_f32(bias + 4 * v); }
 
 INLINE void add_residual(const float *const *r, int64_t column, int64_t n, float32x4_t acc[MR][2], const int M) {
     EACH(i, M) {
@@ -55,11 +59,12 @@ INLINE void add_residual(const float *const *r, int64_t column, int64_t n, float
     }
 }
 
-/* lo or hi when the comparison holds, else what was there: NaN and -0 stay what they are (fmin and fmax would change the latter). */
+/* lo when the comparison holds, else what was there: NaN and -0 stay what they are. fmin keeps them, too, under any hi but -0, which it is
+ * not; fmax would make -0 a +0. */
 INLINE void clip(const asymo_gemm_tile *t, float32x4_t acc[MR][2], const int M) {
     const float32x4_t lo = vdupq_n_f32(t->end.lo), hi = vdupq_n_f32(t->end.hi);
     if (t->end.lo > -INFINITY) EACH(i, M) EACH(v, 2) acc[i][v] = vbslq_f32(vcgtq_f32(lo, acc[i][v]), lo, acc[i][v]);
-    if (t->end.hi < INFINITY) EACH(i, M) EACH(v, 2) acc[i][v] = vbslq_f32(vcltq_f32(hi, acc[i][v]), hi, acc[i][v]);
+    if (t->end.hi < INFINITY) EACH(i, M) EACH(v, 2) acc[i][v] = vminq_f32(acc[i][v], hi);
 }
 
 INLINE void store_rows(float *const *c, int64_t column, int64_t n, float32x4_t acc[MR][2], const int M) {
@@ -83,10 +88,9 @@ INLINE void finish(const asymo_gemm_tile *t, int64_t row, int64_t column, int64_
     store_rows(t->c + row, column, n, acc, M);
 }
 
-INLINE void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t row, const int M) {
+INLINE void tile(const asymo_gemm_tile *t, const float *b, const float *bias, int64_t column, int64_t n, int64_t row, const int M) {
     float32x4_t acc[MR][2];
-    start(t, column, n, acc, M);
-    sum(t, t->a + row * t->taps, b, acc, M);
+    sum(t, t->a + row * t->taps, b, bias, acc, M);
     finish(t, row, column, n, acc, M);
 }
 
@@ -104,7 +108,10 @@ INLINE void tile(const asymo_gemm_tile *t, const float *b, int64_t column, int64
 INLINE void wide(const asymo_gemm_tile *t, const float *first, int64_t column, int64_t n, const int M) {
     const int P = PANELS(M);
     float32x4_t c[4][MR][2], acc[2][8], y[2];
-    for (int p = 0; p < P; p++) start(t, column + p * NR, n - p * NR, c[p], M);
+    for (int p = 0; p < P; p++) {
+        float copy[NR];
+        start(start_of(t, column + p * NR, n - p * NR, copy), c[p], M);
+    }
     EACH(i, M) EACH(v, 2 * P) acc[i][v] = c[v / 2][i][v % 2];
     for (int64_t tap = 0; tap < t->taps; tap++) {
         const float *a[2], *b[4];
@@ -129,7 +136,9 @@ typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, i
 #define EACH_M(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
 #define TILE(M)                                                                                                                            \
     static void tile_##M(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t row, int64_t end) {                  \
-        for (; row + M <= end; row += M) tile(t, b, column, n, row, M);                                                                    \
+        float copy[NR];                                                                                                                    \
+        const float *bias = start_of(t, column, n, copy);                                                                                  \
+        for (; row + M <= end; row += M) tile(t, b, bias, column, n, row, M);                                                              \
     }
 #define ROW(M) [M] = tile_##M,
 

@@ -47,6 +47,11 @@ V16_TREE(mul, V16_TIMES)
 V16_TREE(max, V16_GREATER) /* NaN if any lane is NaN */
 V16_TREE(min, V16_LESS)
 
+#if !defined(ASYMO_VEC_NEON)
+/* min(max(x, low), high), where high is not -0; NaN stays NaN. */
+V16_FN v16 v16_between(v16 x, v16 low, v16 high) { return v16_min(high, v16_max(low, x)); }
+#endif
+
 /* Like v16_load_n and v16_store_n, for loops in which n is 16 but for the last turn. */
 V16_FN v16 v16_load_most(const float *p, int64_t n) { return n == 16 ? v16_load(p) : v16_load_n(p, n); }
 V16_FN void v16_store_most(float *p, v16 a, int64_t n) {

@@ -52,6 +52,11 @@ V16_FN v16 v16_copysign(v16 a, v16 sign) { V16_QUADS(v16, vbslq_f32(vdupq_n_u32(
 V16_FN v16 v16_max(v16 a, v16 b) { V16_QUADS(v16, vbslq_f32(vcgtq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])) }
 V16_FN v16 v16_min(v16 a, v16 b) { V16_QUADS(v16, vbslq_f32(vcltq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])) }
 
+/* min(max(x, low), high), where high is not -0; NaN stays NaN. fmin keeps NaN and, under another high, zeros; fmax would make -0 a +0. */
+V16_FN v16 v16_between(v16 x, v16 low, v16 high) {
+    V16_QUADS(v16, vminq_f32(high.q[i], vbslq_f32(vcgtq_f32(low.q[i], x.q[i]), low.q[i], x.q[i])))
+}
+
 V16_FN v16 v16_round(v16 a) { V16_QUADS(v16, vrndnq_f32(a.q[i])) }
 V16_FN v16 v16_floor(v16 a) { V16_QUADS(v16, vrndmq_f32(a.q[i])) }
 V16_FN v16 v16_ceil(v16 a) { V16_QUADS(v16, vrndpq_f32(a.q[i])) }

@@ -85,7 +85,7 @@ V16_FN void output_block(const int tile, const asymo_winograd_tile *out, int64_t
             if (j >= out->columns) break;
             v16 acc = v16_add(y[j], bias);
             if (out->r != NULL) acc = v16_add(acc, v16_load_most(out->r + i * out->r_row + j * out->r_pixel + c, n));
-            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_min(hi, v16_max(lo, acc)), n);
+            v16_store_most(out->y + i * out->y_row + j * out->y_pixel + c, v16_between(acc, lo, hi), n);
         }
     }
 }

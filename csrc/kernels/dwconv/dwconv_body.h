@@ -112,7 +112,8 @@ V16_FN void block(const asymo_dwconv_row *s, pass_shape shape, int64_t i, int64_
     }
 }
 
-/* Pixels [i, i + count), straight to y, or some channels at a time to the stack and from there to y. */
+/* Pixels [i, i + count), straight to y, or some channels at a time to the stack and from there to y. The last LANES channels are a block
+ * of their own, some of which the block before has done, unless y may be r. */
 V16_FN void pass(const asymo_dwconv_row *s, pass_shape shape, int64_t i, int64_t count) {
     enum { STAGE = 1024 };
     float stage[STAGE] __attribute__((aligned(64)));
@@ -123,9 +124,16 @@ V16_FN void pass(const asymo_dwconv_row *s, pass_shape shape, int64_t i, int64_t
         const int64_t last = ASYMO_MIN(first + step, s->channels);
         float *y = s->y + i * s->y_pixel + first, *to = end->apply == NULL ? y : stage;
         const int64_t ld = end->apply == NULL ? s->y_pixel : last - first;
-        int64_t c = first;
-        for (; c + LANES <= last; c += LANES) block(s, shape, i, count, c, LANES, to + (c - first), ld);
-        if (c < last) block(s, rest, i, count, c, last - c, to + (c - first), ld);
+        for (int64_t c = first; c < last; c += LANES) {
+            if (c + LANES > last) {
+                if (s->r != NULL || last - first < LANES) {
+                    block(s, rest, i, count, c, last - c, to + (c - first), ld);
+                    break;
+                }
+                c = last - LANES;
+            }
+            block(s, shape, i, count, c, LANES, to + (c - first), ld);
+        }
         if (end->apply != NULL)
             end->apply(end->act, count, last - first, stage, ld, y, s->y_pixel, end->slope ? end->slope + first : NULL, end->p, end->q);
     }

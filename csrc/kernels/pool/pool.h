@@ -2,7 +2,8 @@
  *
  * A window is the box of cells[0] x cells[1] x cells[2] input pixels that lie inside the image; cell (i, j, k) begins at
  * x + i step[0] + j step[1] + k step[2]. Cells are taken in ascending (i, j, k). A window may be empty.
- * Strides are in elements, nothing is aligned, y overlaps nothing. Touches no element but channels of each cell and of the outputs.
+ * Strides are in elements, nothing is aligned, y overlaps nothing. Touches no element but channels of each cell and of the outputs. The
+ * outputs of some channels may be written twice.
  *
  *   max       y = the largest cell; the later of cells that compare equal (+0, -0). NaN if any cell is NaN. Empty: -inf.
  *   max_index also index[c] = base + c channel_step + the position of the first largest cell (of the first NaN), where cell (i, j, k)

@@ -12,17 +12,18 @@
             for (int64_t k = 0; k < (WINDOW)->cells[2]; k++, cell += (WINDOW)->step[2]) STATEMENT                                          \
         }
 
-/* Calls BLOCK(..., c, n) for 16 channels at a time and once for the rest. */
+/* Calls BLOCK(..., c, n) for 16 channels at a time and once for the rest, or for the last 16, of which some are done already. */
 #define EACH_BLOCK(CHANNELS, BLOCK, ...)                                                                                                   \
     do {                                                                                                                                   \
         int64_t c = 0;                                                                                                                     \
         for (; c + 16 <= (CHANNELS); c += 16) BLOCK(__VA_ARGS__, c, 16);                                                                   \
-        if (c < (CHANNELS)) BLOCK(__VA_ARGS__, c, (CHANNELS)-c);                                                                           \
+        if (c < (CHANNELS) && c > 0) BLOCK(__VA_ARGS__, (CHANNELS)-16, 16);                                                                \
+        if (c < (CHANNELS) && c == 0) BLOCK(__VA_ARGS__, c, (CHANNELS)-c);                                                                 \
     } while (0)
 
 V16_FN void max_block(const asymo_pool_window *w, float *y, int64_t c, int64_t n) {
     v16 acc = v16_set1(-INFINITY);
-    EACH_CELL(w, c, { acc = v16_select(v16_ne(acc, acc), acc, v16_max(acc, v16_load_most(cell, n))); })
+    EACH_CELL(w, c, { acc = v16_nan_max(acc, v16_load_most(cell, n)); })
     v16_store_most(y + c, acc, n);
 }
 

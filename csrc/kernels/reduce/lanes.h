@@ -28,10 +28,6 @@ V16_FN m16 m16_first(int64_t n) {
     return v16_lt(v16_load(index), v16_set1((float)n));
 }
 
-/* The larger, the smaller; NaN when either is. */
-V16_FN v16 v16_nan_max(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_max(a, b)); }
-V16_FN v16 v16_nan_min(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_min(a, b)); }
-
 /* Columns: v16 number v of a row of n <= LANE_COLUMNS columns. Nothing beyond the row is touched. */
 V16_FN v16 column_load(const float *x, int64_t v, int64_t n) {
     return 16 * v + 16 <= n ? v16_load(x + 16 * v) : v16_load_n(x + 16 * v, n - 16 * v);

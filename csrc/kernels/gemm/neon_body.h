@@ -59,39 +59,64 @@ INLINE void add_residual(const float *const *r, int64_t column, int64_t n, float
     }
 }
 
+enum { LOW = 1, HIGH = 2 };
+
+/* Which bounds there are. The compiler is not told how it is found, or it would find it for each tile. */
+INLINE int bounds_of(const asymo_epilogue *end) {
+    int bounds = (end->lo > -INFINITY ? LOW : 0) | (end->hi < INFINITY ? HIGH : 0);
+    __asm__("" : "+r"(bounds));
+    return bounds;
+}
+
 /* lo when the comparison holds, else what was there: NaN and -0 stay what they are. fmin keeps them, too, under any hi but -0, which it is
  * not; fmax would make -0 a +0. */
-INLINE void clip(const asymo_gemm_tile *t, float32x4_t acc[MR][2], const int M) {
-    const float32x4_t lo = vdupq_n_f32(t->end.lo), hi = vdupq_n_f32(t->end.hi);
-    if (t->end.lo > -INFINITY) EACH(i, M) EACH(v, 2) acc[i][v] = vbslq_f32(vcgtq_f32(lo, acc[i][v]), lo, acc[i][v]);
-    if (t->end.hi < INFINITY) EACH(i, M) EACH(v, 2) acc[i][v] = vminq_f32(acc[i][v], hi);
+INLINE void clip(const asymo_epilogue *end, int bounds, float32x4_t acc[MR][2], const int M) {
+    const float32x4_t lo = vdupq_n_f32(end->lo), hi = vdupq_n_f32(end->hi);
+    if (bounds & LOW) EACH(i, M) EACH(v, 2) acc[i][v] = vbslq_f32(vcgtq_f32(lo, acc[i][v]), lo, acc[i][v]);
+    if (bounds & HIGH) EACH(i, M) EACH(v, 2) acc[i][v] = vminq_f32(acc[i][v], hi);
 }
 
 INLINE void store_rows(float *const *c, int64_t column, int64_t n, float32x4_t acc[MR][2], const int M) {
+    float *to[MR];
+    EACH(i, M) to[i] = c[i];
     if (n >= NR) {
-        EACH(i, M) store_row(c[i] + column, acc[i], NR);
+        EACH(i, M) store_row(to[i] + column, acc[i], NR);
     } else {
-        EACH(i, M) store_row(c[i] + column, acc[i], n);
+        EACH(i, M) store_row(to[i] + column, acc[i], n);
     }
 }
 
-/* Residual, activation, bounds, and the rows from `row` on are stored. */
-INLINE void finish(const asymo_gemm_tile *t, int64_t row, int64_t column, int64_t n, float32x4_t acc[MR][2], const int M) {
-    if (t->r) add_residual(t->r + row, column, n, acc, M);
+/* Residual, activation, bounds, and the rows are stored. */
+INLINE void finish(const asymo_gemm_tile *t, const float *const *r, float *const *c, int64_t column, int64_t n, float32x4_t acc[MR][2],
+                   const int M) {
+    if (r) add_residual(r, column, n, acc, M);
     if (t->end.apply) {
         float staged[MR * NR];
         EACH(i, M) EACH(v, 2) vst1q_f32(staged + i * NR + 4 * v, acc[i][v]);
         asymo_epilogue_tile(&t->end, staged, M, n < NR ? n : NR, NR, column);
         EACH(i, M) EACH(v, 2) acc[i][v] = vld1q_f32(staged + i * NR + 4 * v);
     }
-    clip(t, acc, M);
-    store_rows(t->c + row, column, n, acc, M);
+    clip(&t->end, bounds_of(&t->end), acc, M);
+    store_rows(c, column, n, acc, M);
 }
 
-INLINE void tile(const asymo_gemm_tile *t, const float *b, const float *bias, int64_t column, int64_t n, int64_t row, const int M) {
-    float32x4_t acc[MR][2];
-    sum(t, t->a + row * t->taps, b, bias, acc, M);
-    finish(t, row, column, n, acc, M);
+/* m rows in tiles of M. What most tiles need is found once, what few need is behind one question. */
+INLINE void rows_of(const asymo_gemm_tile *tile, const float *b, int64_t column, int64_t n, int64_t m, const int M) {
+    const asymo_gemm_tile own = *tile, *t = M < MR ? tile : &own;
+    const int is_plain = n >= NR && t->r == NULL && t->end.apply == NULL, bounds = bounds_of(&t->end);
+    float copy[NR];
+    const float *bias = start_of(t, column, n, copy);
+    const float *const *a = t->a;
+    for (int64_t row = 0; row < (M < MR ? 1 : m); row += M, a += MR * t->taps) {
+        float32x4_t acc[MR][2];
+        sum(t, a, b, bias, acc, M);
+        if (is_plain) {
+            clip(&t->end, bounds, acc, M);
+            store_rows(t->c + row, column, NR, acc, M);
+        } else {
+            finish(t, t->r ? t->r + row : NULL, t->c + row, column, n, acc, M);
+        }
+    }
 }
 
 /* One or two rows have too few accumulators for a multiply-add's latency: they take several panels at a time, eight accumulators in all. */
@@ -127,19 +152,14 @@ INLINE void wide(const asymo_gemm_tile *t, const float *first, int64_t column, i
         }
     }
     EACH(i, M) EACH(v, 2 * P) c[v / 2][i][v % 2] = acc[i][v];
-    for (int p = 0; p < P; p++) finish(t, 0, column + p * NR, n - p * NR, c[p], M);
+    for (int p = 0; p < P; p++) finish(t, t->r, t->c, column + p * NR, n - p * NR, c[p], M);
 }
 
-typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t row, int64_t end);
+typedef void tile_fn(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t m);
 
-/* Tiles of M rows from `row` on, while whole ones are before `end`. */
 #define EACH_M(DO) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
 #define TILE(M)                                                                                                                            \
-    static void tile_##M(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t row, int64_t end) {                  \
-        float copy[NR];                                                                                                                    \
-        const float *bias = start_of(t, column, n, copy);                                                                                  \
-        for (; row + M <= end; row += M) tile(t, b, bias, column, n, row, M);                                                              \
-    }
+    static void tile_##M(const asymo_gemm_tile *t, const float *b, int64_t column, int64_t n, int64_t m) { rows_of(t, b, column, n, m, M); }
 #define ROW(M) [M] = tile_##M,
 
 EACH_M(TILE)
@@ -150,6 +170,7 @@ static void wide_2(const asymo_gemm_tile *t, const float *b, int64_t column, int
 
 void KERNEL(const asymo_gemm_tile *t, int64_t m, int64_t n) {
     const int64_t whole = m / MR * MR, last = m - whole;
+    const asymo_gemm_tile lower = asymo_gemm_tile_at(t, whole);
     const float *b = t->b;
     for (int64_t j = 0, panels; j < n; j += panels * NR, b += panels * t->b_panel) {
         const int64_t column = t->column + j, rest = n - j;
@@ -158,7 +179,7 @@ void KERNEL(const asymo_gemm_tile *t, int64_t m, int64_t n) {
             (m == 1 ? wide_1 : wide_2)(t, b, column, rest);
             continue;
         }
-        if (whole) tiles[MR](t, b, column, rest, 0, whole);
-        if (last) tiles[last](t, b, column, rest, whole, m);
+        if (whole) tiles[MR](t, b, column, rest, whole);
+        if (last) tiles[last](&lower, b, column, rest, last);
     }
 }

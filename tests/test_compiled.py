@@ -22,7 +22,8 @@ from asymo.device import profile
 from asymo.errors import InvalidArgumentError, ModelError, UnsupportedError
 from asymo.plan import layout
 from asymo.runtime import digest
-from asymo.runtime.compiled import CompiledModel, compile_model
+from asymo.runtime.compile import compile_model
+from asymo.runtime.compiled import CompiledModel
 from asymo.runtime.stage import Stage
 from benchmarks import models
 

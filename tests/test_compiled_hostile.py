@@ -19,7 +19,8 @@ from asymo.bench import compile_cli
 from asymo.errors import AsymoError, ModelError
 from asymo.onnx.files import Files
 from asymo.runtime import archive
-from asymo.runtime.compiled import CompiledModel, compile_model
+from asymo.runtime.compile import compile_model
+from asymo.runtime.compiled import CompiledModel
 
 SHAPE = (2, 5)
 

@@ -12,7 +12,8 @@ from asymo import _core
 from asymo.bench.plan_cli import machine
 from asymo.cost.speeds import Machine, generic
 from asymo.errors import AsymoError, InvalidArgumentError
-from asymo.runtime.compiled import WEIGHTS, CompiledModel, compile_model
+from asymo.runtime.compile import WEIGHTS, compile_model
+from asymo.runtime.compiled import CompiledModel
 
 CLOCK, FMA = 2e9, 8
 """Of the one core that is planned for when a foreign instruction set is named without a device."""

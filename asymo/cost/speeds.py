@@ -200,6 +200,14 @@ def parse(text: str, where: str) -> Machine:
     """The machine of a text form. InvalidArgumentError names `where` and what is wrong."""
     try:
         document = json.loads(text)
+    except ValueError as error:
+        raise _unreadable(where, str(error)) from None
+    return from_document(document, where)
+
+
+def from_document(document: Any, where: str) -> Machine:
+    """The machine of a text form that was read as JSON. InvalidArgumentError names `where` and what is wrong."""
+    try:
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}, this version reads {FORMAT}")
         types = tuple(_parse_type(each) for each in document["types"])
@@ -210,8 +218,11 @@ def parse(text: str, where: str) -> Machine:
         texts = {key: str(document[key]) for key in ("basis", "isa", "date", "method")}
         return Machine(types=types, geometry=(mr, nr), fingerprint=dict(document["fingerprint"]), **figures, **texts)  # type: ignore[arg-type]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise InvalidArgumentError(f"{where} is not a calibration of this version ({what}): run `asymo-bench calibrate`") from None
+        raise _unreadable(where, f"no {error}" if isinstance(error, KeyError) else str(error)) from None
+
+
+def _unreadable(where: str, what: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{where} is not a calibration of this version ({what}): run `asymo-bench calibrate`")
 
 
 def _parse_type(each: Mapping[str, Any]) -> TypeSpeeds:

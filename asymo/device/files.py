@@ -16,12 +16,14 @@ class Files:
 
     def __init__(self, root: str | os.PathLike[str] = "/") -> None:
         self.root = Path(root)
+        self._below = os.path.join(root, "")
         self.notes: list[str] = []
 
     def text(self, path: str) -> str:
         """The file's text without surrounding blanks, "" when it is missing, unreadable or not text."""
         try:
-            return (self.root / path).read_bytes().decode().strip().strip("\0")
+            with open(f"{self._below}{path}", "rb", buffering=0) as file:
+                return file.readall().decode().strip().strip("\0")
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as error:
@@ -54,7 +56,7 @@ class Files:
     def names(self, path: str, prefix: str) -> list[int]:
         """The numbers N of the entries `prefix`N of a directory, ascending."""
         try:
-            entries = os.listdir(self.root / path)
+            entries = os.listdir(f"{self._below}{path}")
         except OSError:
             return []
         return sorted(int(e[len(prefix) :]) for e in entries if e.startswith(prefix) and e[len(prefix) :].isdecimal())

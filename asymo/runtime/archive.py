@@ -37,12 +37,15 @@ VERSION = f"1.{speeds.FORMAT}"
 """Of the file, and of the calibration in it."""
 
 _DTYPES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "uint32": "U32", "int32": "I32",
-    "float32": "F32", "uint64": "U64", "int64": "I64", "float64": "F64",
+    np.dtype(name): short
+    for name, short in {
+        "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "uint32": "U32", "int32": "I32",
+        "float32": "F32", "uint64": "U64", "int64": "I64", "float64": "F64",
+    }.items()
 }  # fmt: skip
 """numpy dtype -> its name in safetensors. Arrays of other types are written as bytes (U8)."""
 
-_SIZES = {name: np.dtype(dtype).itemsize for dtype, name in _DTYPES.items()}
+_SIZES = {name: dtype.itemsize for dtype, name in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
 
 
@@ -62,7 +65,7 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
         if gap := -end % ALIGN:
             append(f"~{i}", "U8", [gap], bytes(gap), gap)
         plain = np.ascontiguousarray(array)
-        known = _DTYPES.get(array.dtype.name)
+        known = _DTYPES.get(array.dtype)
         append(str(i), known or "U8", array.shape if known else [array.nbytes], plain.reshape(-1).view(np.uint8), array.nbytes)
     import hashlib
 
@@ -121,7 +124,7 @@ class Archive:
         if entry is None:
             raise self.error(f"array {number} is missing")
         begin, end = entry[2:]
-        if end - begin != prod(shape) * dtype.itemsize or entry[0] not in (_DTYPES.get(dtype.name), "U8"):
+        if end - begin != prod(shape) * dtype.itemsize or entry[0] not in (_DTYPES.get(dtype), "U8"):
             raise self.error(f"array {number} has {end - begin} bytes of {entry[0]}; {dtype}{tuple(shape)} has another size or type")
         if end == begin:
             return np.empty(shape, dtype)

@@ -1,7 +1,7 @@
 """`.asymo` files: a model whose graph is optimised, whose weights are packed and whose plans are made, for machines without `onnx`.
 
-`compile_model` writes one, `CompiledModel` is what a session runs when it is given one. The container is `archive.py`, the text form of
-graphs and plans `encode.py`. The document:
+`compile.py` writes one, `CompiledModel` is what a session runs when it is given one. The container is `archive.py`, the text form of
+graphs and plans `encode.py`, read by `decode.py`. The document:
 
     {"asymo": version, "model": what the model says of itself, "graph": after the LOAD passes,
      "arrays": [[ONNX number of the dtype, shape, number in the archive, null when left out, or the strings]],
@@ -13,224 +13,28 @@ other shapes or other cores, finds its packed weights there.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from asymo import _core, ops
+from asymo import _core
 from asymo.cost import speeds
 from asymo.cost.speeds import Machine
-from asymo.errors import AsymoError, MissingWeightsError, ModelError, UnsupportedError
+from asymo.errors import AsymoError, ModelError, UnsupportedError
 from asymo.graph.absent import Absent
-from asymo.graph.dtypes import dtype_of, number_of
-from asymo.graph.infer import Waiting, subgraphs
+from asymo.graph.dtypes import dtype_of
 from asymo.graph.ir import Graph, Node
 from asymo.onnx import host, is_installed
 from asymo.onnx.files import Files
 from asymo.onnx.reader import ModelMeta, NodeArg
-from asymo.plan import layout
 from asymo.plan.lower import Cache
 from asymo.plan.plan import Plan
-from asymo.plan.planner import plan
-from asymo.record import NamedTuple
-from asymo.runtime import archive, encode
-from asymo.runtime.digest import sha256
+from asymo.runtime import archive, decode
 from asymo.runtime.model import Model
-from asymo.runtime.planning import types_for
-from asymo.runtime.stage import bind, split
-
-Shapes = Mapping[str, Sequence[int]]
-
-WEIGHTS = ("auto", "keep", "drop")
-
-SMALL = 1 << 14
-"""Bytes: arrays up to this size are always kept. Patterns look into scales and biases; of large arrays they see type and shape."""
-
-# ---- writing
-
-
-class Compiled(NamedTuple):
-    """What `compile_model` has written. plans: for each machine and each set of shapes; fewer where a part of a model can only be planned
-    when it runs. left_out: bytes of weights that are there in packed form only."""
-
-    nbytes: int
-    plans: int
-    left_out: int
-
-
-def compile_model(
-    source: str | bytes | os.PathLike[str],
-    target: str | os.PathLike[str],
-    machines: Sequence[Machine],
-    shapes: Sequence[Shapes] = ({},),
-    *,
-    weights: str = "auto",
-    allow_host: bool = False,
-) -> Compiled:
-    """Compiles an ONNX model to the file `target`.
-
-    Args:
-        machines: what to pack and plan for, one for each instruction set.
-        shapes: sets of input shapes to plan for; symbolic dimensions of which nothing is said are 1.
-        weights: "keep" the weights as they were beside the packed ones, so that any shapes can be planned for; "drop" those that are
-            packed; "auto": drop them where the model's input shapes are fixed. None is dropped unless these shapes can be planned for
-            other cores without them.
-        allow_host: write models with host steps, too, which need the package onnx where they run.
-
-    Raises UnsupportedError naming a node that only the host can run, and what `reader.read` and `planning.types_for` raise.
-    """
-    model = Model(source)
-    is_fixed = all(type is not None and type.is_concrete for _, type in model.inputs)
-    drafts = [_draft(model, machine, shapes, allow_host) for machine in machines]
-    is_whole = all(len(draft.plans) == len(shapes) for draft in drafts)
-    table = _Table()
-    document: dict[str, Any] = {
-        "asymo": _core.VERSION,
-        "model": _meta_to_json(model.meta),
-        "graph": encode.graph_to_json(model.graph, table.store),
-        "targets": [draft.to_json(table) for draft in drafts],
-    }
-    if weights == "drop" or (weights == "auto" and is_fixed and is_whole):
-        table.drop([draft.sources for draft in drafts], [a for draft in drafts for p in draft.plans for a in p.constants])
-    metadata = {"asymo": _core.VERSION, "isa": ",".join(m.isa for m in machines), "graph": model.graph.name}
-
-    def write() -> int:
-        return archive.write(target, {**document, "arrays": table.to_json()}, table.unique, metadata)
-
-    nbytes = write()
-    if table.dropped and not _can_plan(target, machines, shapes):
-        table.keep()
-        nbytes = write()
-    return Compiled(nbytes, sum(len(d.plans) for d in drafts), table.dropped)
-
-
-def _can_plan(file: str | os.PathLike[str], machines: Sequence[Machine], shapes: Sequence[Shapes]) -> bool:
-    """Whether the file has what planning these shapes for other cores takes: for one core of each machine."""
-    for machine in machines:
-        model = CompiledModel(file, isa=machine.isa)
-        for wanted in shapes:
-            graph = bind(model.graph, types_for(model.inputs, wanted))
-            split(graph, model.cache)
-            try:
-                plan(graph, model.cache, machine.restrict({machine.types[0].name: 1}))
-            except MissingWeightsError:
-                return False
-    return True
-
-
-class _Table:
-    """The arrays of a document, by identity; those with equal elements are stored once."""
-
-    def __init__(self) -> None:
-        self.unique: list[np.ndarray] = []
-        self.dropped = 0
-        self._arrays: list[np.ndarray] = []
-        self._numbers: dict[int, int] = {}
-        self._left_out: set[int] = set()
-
-    def store(self, array: np.ndarray) -> int:
-        number = self._numbers.setdefault(id(array), len(self._arrays))
-        if number == len(self._arrays):
-            self._arrays.append(array)
-        return number
-
-    def holds(self, array: np.ndarray) -> bool:
-        return id(array) in self._numbers
-
-    def drop(self, sources: Sequence[set[int]], operands: Sequence[np.ndarray]) -> None:
-        """Leaves out what every target derives something from and no plan reads. sources: ids of arrays, one set a target."""
-        read = {id(a) for a in operands}
-        for array in self._arrays:
-            if array.nbytes > SMALL and id(array) not in read and all(id(array) in s for s in sources):
-                self._left_out.add(id(array))
-                self.dropped += array.nbytes
-
-    def keep(self) -> None:
-        """Leaves out nothing."""
-        self._left_out.clear()
-        self.dropped = 0
-
-    def to_json(self) -> list[Any]:
-        places: dict[str, int] = {}
-        self.unique = []
-        rows: list[Any] = []
-        for array in self._arrays:
-            if array.dtype == object:
-                texts = [s.decode() if isinstance(s, bytes) else str(s) for s in array.reshape(-1)]
-                rows.append([number_of(array.dtype), list(array.shape), texts])
-                continue
-            place = None
-            if id(array) not in self._left_out:
-                key = sha256(array.tobytes()) + array.dtype.char
-                place = places.setdefault(key, len(self.unique))
-                if place == len(self.unique):
-                    self.unique.append(array)
-            rows.append([number_of(array.dtype), list(array.shape), place])
-        return rows
-
-
-class _Draft(NamedTuple):
-    """One target: its plans and what they derived."""
-
-    machine: Machine
-    plans: list[Plan]
-    cache: Cache
-
-    @property
-    def sources(self) -> set[int]:
-        return {id(a) for _, sources, _ in self.cache.entries() for a in sources}
-
-    def to_json(self, table: _Table) -> Any:
-        plans = [encode.plan_to_json(p, table.store) for p in self.plans]
-        derived = []
-        for key, sources, array in self.cache.entries():  # in the order in which they were made: sources come first
-            if all(table.holds(a) for a in sources):
-                derived.append([repr(key), [table.store(a) for a in sources], table.store(array)])
-        machine = json.loads(speeds.dump(self.machine))
-        return {"isa": self.machine.isa, "panel": self.machine.geometry[1], "machine": machine, "derived": derived, "plans": plans}
-
-
-def _draft(model: Model, machine: Machine, shapes: Sequence[Shapes], allow_host: bool) -> _Draft:
-    cache = Cache(host.evaluate)
-    plans = []
-    with layout.packing_for(machine.geometry[1]):
-        for wanted in shapes:
-            graph = bind(model.graph, types_for(model.inputs, wanted))
-            outputs = len(graph.outputs)
-            waiting, _ = split(graph, cache)
-            if not allow_host:
-                _need_no_host(waiting)
-            is_whole = not waiting.nodes and len(graph.outputs) == outputs
-            made = plan(graph, cache, machine)
-            if is_whole:
-                plans.append(made)
-    return _Draft(machine, plans, cache)
-
-
-def _need_no_host(waiting: Waiting) -> None:
-    """UnsupportedError when a node that waits can only be run by onnx.reference."""
-    hosted = set(waiting.host)
-    for node in _walk(waiting.nodes):
-        if node in hosted or (ops.find(node.domain, node.op) is None and (node.domain, node.op) != ("", "If")):
-            raise UnsupportedError(
-                f"{node.where} has no kernel for these types: onnx.reference would have to run it, and a compiled model is to run without "
-                "the package onnx. Leave the operator out of the model; or compile with --allow-host, and install onnx where the file runs"
-            )
-
-
-def _walk(nodes: Sequence[Node]) -> Iterator[Node]:
-    for node in nodes:
-        yield node
-        for graph in subgraphs(node):
-            yield from _walk(graph.nodes)
-
-
-# ---- reading
 
 
 class CompiledModel(Model):
@@ -259,8 +63,8 @@ class CompiledModel(Model):
             self.meta = _meta(self._document["model"])
             graph = self._document["graph"]
             declared = [graph["values"][i] for i in graph["inputs"]]
-            self.inputs = tuple((name, encode.type_from_json(type)) for name, type, _ in declared)
-            self._machine = speeds.parse(json.dumps(self._target["machine"]), "its machine")
+            self.inputs = tuple((name, decode.type_from_json(type)) for name, type, _ in declared)
+            self._machine = speeds.from_document(self._target["machine"], "its machine")
             self._plans = {tuple(tuple(port[2]) for port in p["inputs"]): p for p in self._target["plans"]}
 
     @property
@@ -273,7 +77,7 @@ class CompiledModel(Model):
         """The model behind the LOAD passes; fills the cache with what was derived from its weights."""
         self.cache.evaluate = host.evaluate if is_installed() else None  # elsewhere kernels compute what could be folded
         with self._reading():
-            graph = encode.graph_from_json(self._document["graph"], self._fetch)
+            graph = decode.graph_from_json(self._document["graph"], self._fetch)
             for key, sources, array in self._target["derived"]:
                 self._derived.keep(str(key), [self._fetch(i) for i in sources], self._fetch(array))
             return graph
@@ -285,7 +89,7 @@ class CompiledModel(Model):
         if found is None or _crew(machine) != _crew(self._machine):
             return None
         with self._reading():
-            return encode.plan_from_json(found, self._fetch, self._machine)
+            return decode.plan_from_json(found, self._fetch, self._machine)
 
     def host_step(self, node: Node) -> Callable[[Sequence[Any]], Sequence[Any]]:
         """As for ONNX models, where the package onnx is there."""
@@ -373,11 +177,6 @@ class _Derived(Cache):
 def _crew(machine: Machine) -> tuple[Any, ...]:
     """What a plan's sharing depends on, and its tiles."""
     return machine.isa, machine.geometry, [(t.cores, t.in_order) for t in machine.types]
-
-
-def _meta_to_json(meta: ModelMeta) -> dict[str, Any]:
-    args = {key: [arg._asdict() for arg in getattr(meta, key)] for key in ("inputs", "outputs")}
-    return {**meta._asdict(), **args}
 
 
 def _meta(document: Any) -> ModelMeta:

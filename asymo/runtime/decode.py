@@ -17,6 +17,8 @@ from asymo.plan.plan import Args, Plan, Port, Ref, Sharing, Step
 Json = Any
 Fetch = Callable[[int], np.ndarray]
 
+_PLAIN = {int, float}
+
 
 def graph_from_json(document: Json, fetch: Fetch) -> Graph:
     """The graph. fetch: the array of a number. Raises LookupError, TypeError or ValueError where the document is not one of ours."""
@@ -111,10 +113,12 @@ def _index(value: Json) -> int:
 
 
 def _numbers(values: list[Json]) -> tuple[int | float, ...]:
-    return tuple(values) if {int, float}.issuperset(map(type, values)) else tuple(_number(v) for v in values)
+    return tuple(values) if _PLAIN.issuperset(map(type, values)) else tuple(_number(v) for v in values)
 
 
 def _number(value: Json) -> int | float:
+    if type(value) in _PLAIN:
+        return value  # type: ignore[no-any-return]
     if isinstance(value, dict):
         return float(value["float"])
     if not isinstance(value, int | float):

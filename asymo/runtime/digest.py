@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -14,9 +15,14 @@ MOST_BYTES = 1 << 20
 
 def sha256(data: Any) -> str:
     """The hexadecimal digest of bytes, or of an array of bytes."""
-    for name in MODULES if len(data) <= MOST_BYTES else MODULES[-1:]:
+    return str(_first(MODULES if len(data) <= MOST_BYTES else MODULES[-1:]).sha256(data).hexdigest())
+
+
+@cache
+def _first(names: tuple[str, ...]) -> Any:
+    for name in names:
         try:
-            return str(import_module(name).sha256(data).hexdigest())
+            return import_module(name)
         except ImportError:
             continue
     raise AssertionError("hashlib is part of every Python")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -147,3 +149,19 @@ def test_only_knobs_reads_the_environment() -> None:
             assert "os.environ" not in path.read_text(), f"{path}: environment variables are rows of asymo/knobs.py"
     for path in c_files():
         assert "getenv" not in path.read_text(), f"{path}: environment variables are rows of asymo/knobs.py"
+
+
+SLOW = {"base64", "dataclasses", "hashlib", "inspect", "onnx", "pathlib", "psutil"}
+"""Modules that take 2 ms and more to import."""
+
+
+def test_a_session_imports_nothing_slow() -> None:
+    model = ROOT / "asymo/bench/data/basic_pitch.onnx"
+    script = (
+        "import sys, numpy; before = set(sys.modules)\n"
+        f"import asymo; session = asymo.InferenceSession({str(model)!r})\n"
+        "print(*(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "asymo.runtime.session" in done.stdout.split()
+    assert not SLOW & set(done.stdout.split())

@@ -82,14 +82,14 @@ def test_rounds_at_a_good_pace_count_and_three_in_any_case(paces: list[float], r
 
 
 def test_no_file_is_no_calibration(kept: Path) -> None:
-    assert calibration.path() == kept
+    assert calibration.path() == str(kept)
     assert calibration.load(topology.read()) is None
 
 
 def test_a_calibration_comes_back_as_it_was(kept: Path) -> None:
     here = topology.read()
     machine = made_up(here)
-    assert calibration.save(machine) == kept
+    assert calibration.save(machine) == str(kept)
     assert [p.name for p in kept.parent.iterdir()] == [kept.name]
     again = calibration.load(here)
     assert again is not None

@@ -92,7 +92,7 @@ def test_calibration_missing_present_and_stale(tmp_path: Path) -> None:
     assert found.state == "missing"
     assert "another machine" in found.found
     assert "asymo-bench calibrate" in found.remedy
-    calibration.path().write_text("{")
+    Path(calibration.path()).write_text("{")
     (found,) = of(root, "calibration")
     assert found.state == "missing"
 

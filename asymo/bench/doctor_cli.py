@@ -103,7 +103,7 @@ def versions() -> Iterator[Finding]:
 
 def android(files: Files) -> Iterator[Finding]:
     """What Android takes away."""
-    if sys.platform != "android" and not (files.root / "system/build.prop").exists():
+    if sys.platform != "android" and not files.has("system/build.prop"):
         return
     group = files.text("proc/self/cpuset")
     if "background" in group or "restricted" in group:

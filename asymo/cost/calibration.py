@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 from asymo import __version__, _core, knobs, log
@@ -21,10 +20,9 @@ from asymo.device.topology import Topology
 from asymo.errors import InvalidArgumentError
 
 
-def path() -> Path:
+def path() -> str:
     """Where the calibration is kept: the knob ASYMO_CALIBRATION, else asymo/calibration.json in the user's cache folder."""
-    named = knobs.CALIBRATION.get()
-    return Path(named) if named else places.cache_folder() / "calibration.json"
+    return str(knobs.CALIBRATION.get() or os.path.join(places.cache_folder(), "calibration.json"))
 
 
 def fingerprint(topology: Topology) -> dict[str, Any]:
@@ -37,13 +35,15 @@ def fingerprint(topology: Topology) -> dict[str, Any]:
     return {"machine": os.uname().machine, "cores": cores, "isa": _core.isa_name(), "asymo": __version__}
 
 
-def save(machine: Machine, to: Path | None = None) -> Path:
+def save(machine: Machine, to: str | os.PathLike[str] | None = None) -> str:
     """Writes the text form, whole or not at all. OSError when the folder cannot be written."""
-    target = to or path()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{time.time_ns()}")
-    part.write_text(speeds.dump(machine))
-    part.replace(target)
+    target = path() if to is None else os.fspath(to)
+    folder, name = os.path.split(target)
+    os.makedirs(folder or ".", exist_ok=True)
+    part = os.path.join(folder, f".{name}.{time.time_ns()}")
+    with open(part, "w", encoding="utf-8") as file:
+        file.write(speeds.dump(machine))
+    os.replace(part, target)
     return target
 
 
@@ -51,7 +51,8 @@ def load(topology: Topology) -> Machine | None:
     """The kept calibration for the cores of `topology`; None when there is none. InvalidArgumentError when it does not fit."""
     file = path()
     try:
-        text = file.read_text()
+        with open(file, encoding="utf-8") as kept_text:
+            text = kept_text.read()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -66,7 +67,7 @@ def load(topology: Topology) -> Machine | None:
     return _fitted(kept, topology, file)
 
 
-def _fitted(kept: Machine, topology: Topology, file: Path) -> Machine:
+def _fitted(kept: Machine, topology: Topology, file: str) -> Machine:
     """The types of the topology's used cores, in its order and under its names."""
     whole = topology._replace(cores=tuple(sorted((*topology.cores, *topology.others), key=lambda c: c.cpu)), others=())
     names, mine = whole.type_names, topology.type_names

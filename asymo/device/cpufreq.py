@@ -80,7 +80,7 @@ def read(files: Files, policy: int) -> Policy:
     latency = files.number(f"{folder}/cpuinfo_transition_latency")
     return Policy(
         policy,
-        files.cpus(online if (files.root / online).exists() else f"{folder}/related_cpus"),
+        files.cpus(online if files.has(online) else f"{folder}/related_cpus"),
         tuple(sorted({*_clocks(files, f"{folder}/scaling_available_frequencies"), *boost})),
         boost,
         files.number(f"{folder}/cpuinfo_min_freq"),

@@ -1,10 +1,12 @@
-"""Text files below a root. What is missing is empty, what cannot be read or understood is empty and leaves a note."""
+"""Text files below a root. What is missing is empty, what cannot be read or understood is empty and leaves a note.
+
+Sessions begin here, so paths are texts: pathlib takes 5 ms to import.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from asymo.errors import InvalidArgumentError
 
@@ -15,14 +17,21 @@ class Files:
     """Reads below `root`; writes nothing. notes: one sentence for each file that was there and told nothing."""
 
     def __init__(self, root: str | os.PathLike[str] = "/") -> None:
-        self.root = Path(root)
-        self._below = os.path.join(root, "")
+        self.root = os.path.normpath(root)
         self.notes: list[str] = []
+
+    def path(self, path: str) -> str:
+        """Where the file lies."""
+        return os.path.join(self.root, path)
+
+    def has(self, path: str) -> bool:
+        """Whether the file or folder is there."""
+        return os.path.exists(self.path(path))
 
     def text(self, path: str) -> str:
         """The file's text without surrounding blanks, "" when it is missing, unreadable or not text."""
         try:
-            with open(f"{self._below}{path}", "rb", buffering=0) as file:
+            with open(self.path(path), "rb", buffering=0) as file:
                 return file.readall().decode().strip().strip("\0")
         except (FileNotFoundError, NotADirectoryError):
             return ""
@@ -56,7 +65,7 @@ class Files:
     def names(self, path: str, prefix: str) -> list[int]:
         """The numbers N of the entries `prefix`N of a directory, ascending."""
         try:
-            entries = os.listdir(f"{self._below}{path}")
+            entries = os.listdir(self.path(path))
         except OSError:
             return []
         return sorted(int(e[len(prefix) :]) for e in entries if e.startswith(prefix) and e[len(prefix) :].isdecimal())

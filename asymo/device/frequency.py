@@ -138,7 +138,7 @@ class Levers:
     def __init__(self, root: str | os.PathLike[str] = "", state: Path | None = None, clock: Clock | None = None) -> None:
         self.root = Path(root or Path(str(knobs.ROOT.get())) / "sys")
         self.clock = clock or Clock()
-        self.state = state or state_path()
+        self.state = Path(state or state_path())
 
     def policies(self) -> dict[int, Policy]:
         """The policies as they stand, by id."""

@@ -165,7 +165,7 @@ def _channels(files: Files, folder: str, chip: str) -> list[Channel]:
             return [Channel(_label(files, folder, chip, kind, n), (path,), scale, is_counter) for n, path in paths.items()]
     if not chip.startswith("ina3221"):
         return []
-    inputs = [n for n in (1, 2, 3) if (files.root / f"{folder}/curr{n}_input").exists() and files.text(f"{folder}/in{n}_enable") != "0"]
+    inputs = [n for n in (1, 2, 3) if files.has(f"{folder}/curr{n}_input") and files.text(f"{folder}/in{n}_enable") != "0"]
     return [
         Channel(_label(files, folder, chip, "in", n), (f"{folder}/in{n}_input", f"{folder}/curr{n}_input"), MILLI * MILLI, False)
         for n in inputs
@@ -177,7 +177,7 @@ def _label(files: Files, folder: str, chip: str, kind: str, number: int) -> str:
     label = files.text(f"{folder}/{kind}{number}_label") or files.text(f"{folder}/label") or files.text(f"{folder}/device/of_node/label")
     if label:
         return label
-    device = files.root / folder / "device"
+    device = Path(files.path(f"{folder}/device"))
     return f"{chip}@{device.resolve().name}" if device.exists() else f"{chip}.{number}"
 
 
@@ -196,9 +196,9 @@ def _battery(files: Files) -> tuple[list[Meter], list[str]]:
             continue
         if (status := files.text(f"{folder}/status")) != "Discharging":
             reasons.append(f"battery {supply}: {status or 'unknown status'}, unplug the charger to measure")
-        elif (files.root / f"{folder}/power_now").exists():
+        elif files.has(f"{folder}/power_now"):
             channels.append(Channel(supply, (f"{folder}/power_now",), MICRO, False))
-        elif (files.root / f"{folder}/current_now").exists():
+        elif files.has(f"{folder}/current_now"):
             volts = _first(files, f"{folder}/voltage_now", f"{folder}/voltage_avg", f"{folder}/voltage_ocv")
             scale = _unit(files, f"{folder}/current_now", MILLI_BELOW_A) * _unit(files, volts, MILLI_BELOW_V)
             channels.append(Channel(supply, (f"{folder}/current_now", volts), scale, False))
@@ -212,19 +212,19 @@ def _battery(files: Files) -> tuple[list[Meter], list[str]]:
 
 def _unit(files: Files, path: str, milli_below: int) -> float:
     try:
-        return MILLI if abs(_number(files.root / path)) < milli_below else MICRO
+        return MILLI if abs(_number(Path(files.path(path)))) < milli_below else MICRO
     except OSError:
         return MICRO
 
 
 def _first(files: Files, *paths: str) -> str:
     """The first path that exists, else the last."""
-    return next((path for path in paths if (files.root / path).exists()), paths[-1])
+    return next(filter(files.has, paths), paths[-1])
 
 
 def _entries(files: Files, folder: str) -> list[str]:
     try:
-        return os.listdir(files.root / folder)
+        return os.listdir(files.path(folder))
     except OSError:
         return []
 

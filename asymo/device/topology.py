@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from asymo.device import cgroup, cpuinfo, parts
@@ -202,7 +201,7 @@ def _online(files: Files) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _mask(files: Files, online: Sequence[int]) -> Sequence[int]:
-    if files.root == Path("/"):
+    if files.root == "/":
         return sorted(os.sched_getaffinity(0))
     status = dict(line.split(":", 1) for line in files.text("proc/self/status").splitlines() if ":" in line)
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import mmap
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -37,11 +36,11 @@ class Files:
     def __init__(self) -> None:
         self._files: list[_File] = []
 
-    def map(self, fd: int, path: Path) -> mmap.mmap:
+    def map(self, fd: int, path: str) -> mmap.mmap:
         """Maps an open file that is not empty."""
         data = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         begin = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
-        self._files.append(_File(str(path), _stamp(os.fstat(fd)), data, begin))
+        self._files.append(_File(path, _stamp(os.fstat(fd)), data, begin))
         return data
 
     def holds(self, array: np.ndarray) -> bool:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -87,8 +86,8 @@ def read(model: str | os.PathLike[str] | bytes, files: Files | None = None) -> M
     Raises ModelError (or its child UnsupportedOperatorError) when the model is broken, OSError when the file cannot be opened,
     UnsupportedError when the package `onnx` is needed (for operators that have no kernel, for models of old opsets) and missing."""
     files = Files() if files is None else files
-    path = None if isinstance(model, bytes) else Path(model)
-    data = model if isinstance(model, bytes) else _mapped(Path(model), files)
+    path = None if isinstance(model, bytes) else os.fspath(model)
+    data = model if isinstance(model, bytes) else _mapped(os.fspath(model), files)
     try:
         proto = _parse(data, path)
         opsets = _opsets(proto)
@@ -104,15 +103,15 @@ def read(model: str | os.PathLike[str] | bytes, files: Files | None = None) -> M
         raise ModelError(f"the model is malformed ({type(error).__name__}: {error}); export it again") from error
 
 
-def _mapped(path: Path, files: Files) -> Any:
-    with path.open("rb") as file:
+def _mapped(path: str, files: Files) -> Any:
+    with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         is_mappable = stat.S_ISREG(status.st_mode) and status.st_size > 0
         return files.map(file.fileno(), path) if is_mappable else file.read()
 
 
-def _parse(data: Any, path: Path | None) -> Message:
-    what = "the model" if path is None else f"{str(path)!r}"
+def _parse(data: Any, path: str | None) -> Message:
+    what = "the model" if path is None else repr(path)
     try:
         proto = parse(data)
     except ModelError as error:

@@ -11,9 +11,9 @@ and a test compares. Its first line has the newest opset and IR version; then on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from asymo import ops
@@ -37,7 +37,8 @@ class Schema(NamedTuple):
 
 @cache
 def _lines() -> list[str]:
-    return Path(__file__).with_name("schemas.txt").read_text().splitlines()
+    with open(os.path.join(os.path.dirname(__file__), "schemas.txt"), encoding="utf-8") as file:
+        return file.read().splitlines()
 
 
 def newest() -> tuple[int, int]:

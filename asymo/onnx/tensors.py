@@ -10,7 +10,6 @@ import mmap
 import os
 import stat
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ EXTERNAL = 1
 class ExternalData:
     """The files next to one model that hold its tensors."""
 
-    def __init__(self, model: Path | None, files: Files) -> None:
+    def __init__(self, model: str | None, files: Files) -> None:
         """model: the model's file; None when it came as bytes, and external data cannot be found. files: gets what is mapped."""
         self._model = model
         self._files = files
@@ -86,32 +85,32 @@ class ExternalData:
                 os.close(fd)
         return self._maps[location]
 
-    def _contained(self, location: str, where: str) -> Path:
+    def _contained(self, location: str, where: str) -> str:
         """The real path, which must lie in the model's directory, or in that of the file the model's path is a link to (caches of model
         hubs link model and data into one directory)."""
         assert self._model is not None
-        parts = Path(location).parts
-        if not location or "\0" in location or "\\" in location or Path(location).is_absolute() or ".." in parts:
+        if not location or "\0" in location or "\\" in location or os.path.isabs(location) or ".." in location.split("/"):
             raise ModelError(f"{where}: external data {location!r} must be a path below the model's directory, without '..'")
         try:
-            path = (self._model.parent / location).resolve(strict=True)
-        except (OSError, RuntimeError) as error:
+            path = os.path.realpath(os.path.join(os.path.dirname(self._model), location), strict=True)
+        except OSError as error:
             raise ModelError(f"{where}: external data {location!r} is missing beside the model: {error}") from None
-        homes = {self._model.parent.resolve(), self._model.resolve().parent}
-        if not any(path.is_relative_to(home) for home in homes):
+        homes = {os.path.realpath(os.path.dirname(self._model)), os.path.dirname(os.path.realpath(self._model))}
+        if not any(path.startswith(os.path.join(home, "")) for home in homes):
             raise ModelError(f"{where}: external data {location!r} is a link out of the model's directory; copy the file there")
         return path
 
 
-def _open_beneath(path: Path, where: str) -> int:
+def _open_beneath(path: str, where: str) -> int:
     """Opens a resolved path without following any link that has appeared since."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path.anchor, flags | os.O_DIRECTORY)
+    *folders, name = path.split("/")[1:]
+    fd = os.open("/", flags | os.O_DIRECTORY)
     try:
-        for part in path.parts[1:-1]:
-            fd, previous = os.open(part, flags | os.O_DIRECTORY, dir_fd=fd), fd
+        for folder in folders:
+            fd, previous = os.open(folder, flags | os.O_DIRECTORY, dir_fd=fd), fd
             os.close(previous)
-        return os.open(path.name, flags | os.O_NONBLOCK, dir_fd=fd)
+        return os.open(name, flags | os.O_NONBLOCK, dir_fd=fd)
     except OSError as error:
         raise ModelError(f"{where}: external data cannot be opened: {error}") from None
     finally:

@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,16 +78,17 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
     packed = json.dumps(header, separators=(",", ":")).encode()
     packed += b" " * (-(8 + len(packed)) % ALIGN)
     packed = packed.replace(_NO_DIGEST.encode(), sha256(packed).encode(), 1)
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    folder, name = os.path.split(os.fspath(path))
+    part = os.path.join(folder, f".{name}.{os.getpid()}")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb") as file:
             file.write(len(packed).to_bytes(8, "little") + packed)
             for _, _, data in pieces:
                 file.write(data)
-        part.replace(target)
+        os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(part)
     return 8 + len(packed) + end
 
 
@@ -201,7 +202,7 @@ def _map(path: str | os.PathLike[str], files: Files) -> Any:
         size = os.fstat(file.fileno()).st_size
         if size < 8:
             raise ModelError(f"{os.fspath(path)!r} has {size} bytes and is not an .asymo file: copy it again")
-        return files.map(file.fileno(), Path(path))
+        return files.map(file.fileno(), os.fspath(path))
 
 
 def _aligned(data: bytes) -> Any:

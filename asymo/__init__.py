@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'asymo' has no attribute {name!r}")
     from asymo.collector import held
 
-    with held():
+    with held(all_stays=True):
         value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
 

@@ -25,9 +25,10 @@ from asymo import _core
 from asymo.bench import feeds
 from asymo.bench.plan_cli import spans
 from asymo.bench.report import Row, table
-from asymo.cost import calibrate, calibration, features, pace, speeds, steps
+from asymo.cost import calibrate, calibration, features, pace, steps
 from asymo.cost.model import CoreType, Work, choose
 from asymo.cost.speeds import Machine, Rates
+from asymo.cost.text import parse
 from asymo.device import topology
 from asymo.errors import AsymoError
 from asymo.plan.explain import predicted
@@ -81,7 +82,7 @@ def machine_of(threads: int, file: str | None) -> tuple[Machine, list[int]]:
     """(the calibrated machine with so many workers, their CPUs), the fastest cores first."""
     here = topology.read()
     if file:
-        whole: Machine | None = speeds.parse(Path(file).read_text(), file)
+        whole: Machine | None = parse(Path(file).read_text(), file)
     else:
         whole = calibration.load(here)
     if whole is None:

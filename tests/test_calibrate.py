@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from asymo import _core
 from asymo.bench import cli
 from asymo.cost import calibrate, calibration, features, fit, pace, speeds, steps
+from asymo.cost.text import dump
 from asymo.device import profile, topology, tree
 from asymo.errors import InvalidArgumentError
 
@@ -93,7 +94,7 @@ def test_a_calibration_comes_back_as_it_was(kept: Path) -> None:
     assert [p.name for p in kept.parent.iterdir()] == [kept.name]
     again = calibration.load(here)
     assert again is not None
-    assert speeds.dump(again) == kept.read_text()
+    assert dump(again) == kept.read_text()
     assert calibration.machine(here).basis == "calibration"
     assert "calibration" in calibrate.describe(again)
 

@@ -10,6 +10,7 @@ import pytest
 from asymo.cost import speeds
 from asymo.cost.devices import DESIGNS, NEON_GEOMETRY, from_profile
 from asymo.cost.features import CLASSES
+from asymo.cost.text import dump, parse
 from asymo.device import profile, tree
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +31,7 @@ def test_every_profile_is_a_machine(name: str) -> None:
     for kind in machine.types:
         assert 0.5e9 < macs(kind) < 60e9
         assert 1e9 < 1 / kind.classes["gemm"].alone[CLASSES["gemm"].index("memory")] <= machine.memory_B <= 200e9
-    assert speeds.parse(speeds.dump(machine), name).types[0].cores == machine.types[0].cores
+    assert parse(dump(machine), name).types[0].cores == machine.types[0].cores
 
 
 @pytest.mark.parametrize("name", profile.names())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from asymo import _core
 from asymo.cost import features, probes, products, speeds, steps
+from asymo.cost.text import dump, parse
 from asymo.device import profile, tree
 from asymo.errors import InvalidArgumentError
 
@@ -154,9 +155,9 @@ def test_classes_of_gemms() -> None:
 
 
 def test_text_form_round_trip() -> None:
-    text = speeds.dump(PHONE)
-    again = speeds.parse(text, "here")
-    assert speeds.dump(again) == text
+    text = dump(PHONE)
+    again = parse(text, "here")
+    assert dump(again) == text
     assert again.types[1].in_order
     assert again.geometry == GEOMETRY
     assert again.types[0].classes["gemm"].alone == pytest.approx(BIG.classes["gemm"].alone, rel=1e-3)
@@ -177,10 +178,10 @@ def test_text_form_round_trip() -> None:
     ],
 )
 def test_damaged_text_is_refused_with_the_remedy(old: str, new: str) -> None:
-    text = speeds.dump(PHONE)
+    text = dump(PHONE)
     assert old in text
     with pytest.raises(InvalidArgumentError, match=r"profile\.txt is not a calibration .* run `asymo-bench calibrate`"):
-        speeds.parse(text.replace(old, new), "profile.txt")
+        parse(text.replace(old, new), "profile.txt")
 
 
 def test_restricting_keeps_the_speeds() -> None:

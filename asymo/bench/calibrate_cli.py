@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from asymo.bench.report import Progress
-from asymo.cost import calibrate, calibration, speeds
+from asymo.cost import calibrate, calibration, text
 from asymo.device import topology
 
 Form = Callable[[argparse.ArgumentParser], None]
@@ -32,11 +32,11 @@ def _calibrate(args: argparse.Namespace) -> int:
         if kept is None:
             print(f"no calibration at {calibration.path()}: run `asymo-bench calibrate`", file=sys.stderr)
             return 1
-        print(speeds.dump(kept) if args.form == "json" else calibrate.describe(kept))
+        print(text.dump(kept) if args.form == "json" else calibrate.describe(kept))
         return 0
     with Progress("calibrating") as progress:
         made = calibrate.measure(here, args.quick, args.seconds, progress)
     where = calibration.save(made, args.output)
-    print(speeds.dump(made) if args.form == "json" else calibrate.describe(made))
+    print(text.dump(made) if args.form == "json" else calibrate.describe(made))
     print(f"written to {where}", file=sys.stderr)
     return 0

@@ -37,12 +37,14 @@ def fingerprint(topology: Topology) -> dict[str, Any]:
 
 def save(machine: Machine, to: str | os.PathLike[str] | None = None) -> str:
     """Writes the text form, whole or not at all. OSError when the folder cannot be written."""
+    from asymo.cost.text import dump
+
     target = path() if to is None else os.fspath(to)
     folder, name = os.path.split(target)
     os.makedirs(folder or ".", exist_ok=True)
     part = os.path.join(folder, f".{name}.{time.time_ns()}")
     with open(part, "w", encoding="utf-8") as file:
-        file.write(speeds.dump(machine))
+        file.write(dump(machine))
     os.replace(part, target)
     return target
 
@@ -57,7 +59,9 @@ def load(topology: Topology) -> Machine | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidArgumentError(f"the calibration {file} cannot be read ({error}): run `asymo-bench calibrate`") from None
-    kept = speeds.parse(text, str(file))
+    from asymo.cost.text import parse  # few sessions find one
+
+    kept = parse(text, str(file))
     here = fingerprint(topology)
     odd = [f"{key} was {kept.fingerprint.get(key)!r} and is {here[key]!r}" for key in here if kept.fingerprint.get(key) != here[key]]
     if odd:

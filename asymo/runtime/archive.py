@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from asymo._core import aligned_empty
-from asymo.cost import speeds
+from asymo.cost.text import FORMAT
 from asymo.errors import ModelError
 from asymo.onnx.files import Files
 from asymo.runtime.digest import sha256
@@ -33,7 +33,7 @@ ALIGN = 64
 MAX_HEADER = 1 << 26
 """Bytes: a longer header is a broken length."""
 
-VERSION = f"1.{speeds.FORMAT}"
+VERSION = f"1.{FORMAT}"
 """Of the file, and of the calibration in it."""
 
 _DTYPES = {

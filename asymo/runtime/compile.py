@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from asymo import _core, ops
-from asymo.cost import speeds
+from asymo.cost import text
 from asymo.cost.speeds import Machine
 from asymo.errors import MissingWeightsError, UnsupportedError
 from asymo.graph.dtypes import number_of
@@ -178,7 +178,7 @@ class _Draft(NamedTuple):
         for key, sources, array in self.cache.entries():  # in the order in which they were made: sources come first
             if all(table.holds(a) for a in sources):
                 derived.append([repr(key), [table.store(a) for a in sources], table.store(array)])
-        machine = json.loads(speeds.dump(self.machine))
+        machine = json.loads(text.dump(self.machine))
         return {"isa": self.machine.isa, "panel": self.machine.geometry[1], "machine": machine, "derived": derived, "plans": plans}
 
 

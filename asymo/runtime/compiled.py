@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from asymo import _core
-from asymo.cost import speeds
+from asymo.cost import text
 from asymo.cost.speeds import Machine
 from asymo.errors import AsymoError, ModelError, UnsupportedError
 from asymo.graph.absent import Absent
@@ -64,7 +64,7 @@ class CompiledModel(Model):
             graph = self._document["graph"]
             declared = [graph["values"][i] for i in graph["inputs"]]
             self.inputs = tuple((name, decode.type_from_json(type)) for name, type, _ in declared)
-            self._machine = speeds.from_document(self._target["machine"], "its machine")
+            self._machine = text.from_document(self._target["machine"], "its machine")
             self._plans = {tuple(tuple(port[2]) for port in p["inputs"]): p for p in self._target["plans"]}
 
     @property

@@ -16,7 +16,6 @@ import numpy as np
 from asymo.graph.build import ints, scalar
 from asymo.graph.ir import Graph, Node, Value
 from asymo.graph.match import emit, rewrite
-from asymo.ops import resize
 from asymo.ops.window import transposed_geometry, window
 from asymo.plan.lower import Cache
 
@@ -164,6 +163,8 @@ def batchnorm(graph: Graph, node: Node, cache: Cache) -> None:
 
 def resample(graph: Graph, node: Node, cache: Cache) -> None:
     """Axes that shrink most go first: the others have less to do then."""
+    from asymo.ops import resize  # few models resample
+
     x = node.inputs[0]
     assert x is not None
     rule, axes = resize.rule_of(node), resize.axes_of(node, x.shape)

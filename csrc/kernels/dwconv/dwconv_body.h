@@ -105,10 +105,13 @@ V16_FN void block(const asymo_dwconv_row *s, pass_shape shape, int64_t i, int64_
     else
 #endif
         sum_taps(s, shape, acc, i, c, n);
+    const float *r = s->r == NULL ? NULL : s->r + (i * s->r_pixel + c);
+    const int64_t r_pixel = s->r_pixel;
     EACH(p, shape.pixels) {
         if (shape.edge && p == count) break;
-        if (s->r != NULL) acc[p] = v16_add(acc[p], load(s->r + ((i + p) * s->r_pixel + c), n));
-        store(y + p * ld, v16_between(acc[p], lo, hi), n);
+        if (r != NULL) acc[p] = v16_add(acc[p], load(r + p * r_pixel, n));
+        store(y, v16_between(acc[p], lo, hi), n);
+        y += ld;
     }
 }
 

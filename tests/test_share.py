@@ -18,12 +18,12 @@ from asymo.plan.tiles import Fitter
 
 def test_makespan_by_hand() -> None:
     """14 units on 4 cores of 1 s and 4 cores of 3.3 s: the fast ones alone need 4 s; in 3.3 s they do 12 and the slow ones 4."""
-    assert makespan(14, [4], [1.0]) == 4
-    assert makespan(14, [4, 4], [1.0, 3.3]) == pytest.approx(3.3)
-    assert makespan(56, [4, 4], [0.25, 0.825]) == pytest.approx(2.75)
-    assert makespan(16, [4, 0], [1.0, 3.3]) == 4
-    assert makespan(1, [1, 1], [2.0, 5.0]) == 2
-    assert makespan(7, [1, 1], [1.0, 3.0]) == pytest.approx(6)  # 5.25 if units could be split: then 5 and 1 are done
+    assert makespan(14, [(4, 1.0)]) == 4
+    assert makespan(14, [(4, 1.0), (4, 3.3)]) == pytest.approx(3.3)
+    assert makespan(56, [(4, 0.25), (4, 0.825)]) == pytest.approx(2.75)
+    assert makespan(16, [(4, 1.0), (0, 3.3)]) == 4
+    assert makespan(1, [(1, 2.0), (1, 5.0)]) == 2
+    assert makespan(7, [(1, 1.0), (1, 3.0)]) == pytest.approx(6)  # 5.25 if units could be split: then 5 and 1 are done
 
 
 @given(st.integers(1, 200), st.lists(st.tuples(st.integers(0, 4), st.floats(0.1, 10)), min_size=1, max_size=3))
@@ -38,15 +38,15 @@ def test_makespan_is_the_least(units: int, crews: list[tuple[int, float]]) -> No
         ends.sort()
         last, u = ends[0]
         ends[0] = (last + u, u)
-    assert makespan(units, cores, unit_s) == pytest.approx(last, rel=1e-6)
+    assert makespan(units, list(zip(cores, unit_s, strict=True))) == pytest.approx(last, rel=1e-6)
 
 
 def test_wait_by_hand() -> None:
     """4 units on a core of 1 s and one of 3 s fit exactly: 3 and 1. At 2.4 s the fast one still does 3; at 3.75 s the slow one is late."""
     late = (3 - 4 / (1 + 1 / 2.4) + 0 + 3.75 - 4 / (1 + 1 / 3.75)) / 3
-    assert wait(4, [1, 1], [1.0, 3.0]) == pytest.approx(late)
-    assert wait(400, [1, 1], [0.01, 0.03]) < late / 20
-    assert wait(2, [2], [1.0]) == pytest.approx((1 - 2 / 2.25 + 0 + 1.25 - 2 / 1.8) / 3)
+    assert wait(4, [(1, 1.0), (1, 3.0)]) == pytest.approx(late)
+    assert wait(400, [(1, 0.01), (1, 0.03)]) < late / 20
+    assert wait(2, [(2, 1.0)]) == pytest.approx((1 - 2 / 2.25 + 0 + 1.25 - 2 / 1.8) / 3)
 
 
 def test_counts() -> None:
@@ -94,7 +94,7 @@ def test_terms_by_hand() -> None:
     fast, slow = option.unit_s
     assert slow == pytest.approx(2 * fast, rel=0.03)
     assert option.perfect == pytest.approx(96 / (2 / fast + 2 / slow))
-    assert option.wait == pytest.approx(wait(96, (2, 2), option.unit_s))
+    assert option.wait == pytest.approx(wait(96, [(2, u) for u in option.unit_s]))
     assert option.barrier == pytest.approx(3e-6)
     assert option.wake == 0
     assert option.seconds == pytest.approx(max(option.perfect + option.wait, option.memory) + option.claim + option.barrier)

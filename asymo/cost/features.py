@@ -7,6 +7,7 @@ has, CYCLES what one costs on a core that nobody has measured. Everything follow
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from math import gcd, log, prod
 from typing import Any
 
@@ -218,8 +219,10 @@ def beyond(at: Place, reuse: float, shared: float) -> tuple[float, float]:
 
 def stream(counts: Counts, at: Place, size: float, reuse: float, shared: float = 0.0, levels: tuple[str, str] = FAR) -> None:
     """Adds `size` bytes that were last touched `reuse` bytes ago. levels: the features of those from beyond L2 and from memory."""
-    for level, part in zip(levels, beyond(at, reuse, shared), strict=True):
-        counts[level] = counts.get(level, 0.0) + size * part
+    far, memory = beyond(at, reuse, shared)
+    from_far, from_memory = levels
+    counts[from_far] = counts.get(from_far, 0.0) + size * far
+    counts[from_memory] = counts.get(from_memory, 0.0) + size * memory
 
 
 def last_touch(at: Place, size: float, together: float) -> float:
@@ -407,8 +410,11 @@ def _winograd_tiles(args: Args) -> int:
 
 def _axis(args: Args, axis: int) -> tuple[int, int, list[int]]:
     """(outputs whose taps all lie inside, the taps inside of all outputs together, those of each border output)."""
-    out, size, kernel = args["out"][axis], args["in"][axis], args["kernel"][axis]
-    stride, dilation, pad = args["stride"][axis], args["dilation"][axis], args["pad"][axis]
+    return _taps_inside(*(args[name][axis] for name in ("out", "in", "kernel", "stride", "dilation", "pad")))
+
+
+@lru_cache(maxsize=1024)
+def _taps_inside(out: int, size: int, kernel: int, stride: int, dilation: int, pad: int) -> tuple[int, int, list[int]]:
     border = []
     inner = 0
     for o in range(out):

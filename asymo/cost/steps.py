@@ -14,7 +14,7 @@ from asymo.cost import features
 from asymo.cost.features import BY_SIZE, Args, Place, Touched, phases
 from asymo.cost.speeds import Machine, TypeSpeeds
 
-__all__ = ["Args", "classify", "phases", "step_seconds", "unit_seconds", "units"]
+__all__ = ["Args", "classify", "phases", "step_seconds", "units"]
 
 Key = tuple[tuple[str, Any], ...]
 
@@ -40,7 +40,7 @@ def _vector(kind: str, key: Key, at: Place) -> tuple[str, tuple[float, ...]]:
     args = dict(key)
     name = features.classify(kind, args, at.mr)
     counts = features.count(kind, args, at)
-    return name, tuple(counts.get(f, 0.0) for f in features.CLASSES[name])
+    return name, tuple([counts.get(f, 0.0) for f in features.CLASSES[name]])
 
 
 def vector(kind: str, args: Args, at: Place) -> tuple[str, tuple[float, ...]]:
@@ -57,17 +57,9 @@ def step_seconds(
     0: only this step's own. touched: how long ago its operands' memory was used, where the plan is known.
     """
     name, counts = vector(kind, args, place(speeds, busy, machine, run_bytes, touched))
-    return sum(c * s for c, s in zip(counts, speeds.classes[name].at(busy, speeds.of), strict=True))
-
-
-def unit_seconds(
-    kind: str, args: Args, speeds: TypeSpeeds, busy: int, machine: Machine, run_bytes: int = 0, touched: Touched = BY_SIZE
-) -> float:
-    """Seconds of an average unit on one core of the type, with `busy` cores of the type at work."""
-    n = units(kind, args, machine) * phases(kind, args)
-    return step_seconds(kind, args, speeds, busy, machine, run_bytes, touched) / n if n else 0.0
+    return sum([c * s for c, s in zip(counts, speeds.classes[name].at(busy, speeds.of), strict=True)])
 
 
 def memory_bytes(name: str, counts: tuple[float, ...]) -> float:
     """The bytes that cross to memory, of a class and its features."""
-    return sum(c for c, f in zip(counts, features.CLASSES[name], strict=True) if f in features.MEMORY)
+    return sum([c for c, f in zip(counts, features.CLASSES[name], strict=True) if f in features.MEMORY])

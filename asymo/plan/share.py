@@ -15,13 +15,14 @@ the fastest type and always works. docs/plan.md works an example.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import product
 from math import ceil, inf, log
 from typing import Any
 
 from asymo.cost import steps
 from asymo.cost.features import BY_SIZE, Touched
-from asymo.cost.speeds import Machine
+from asymo.cost.speeds import Machine, TypeSpeeds
 from asymo.plan.plan import SERIAL, Sharing
 from asymo.record import NamedTuple
 
@@ -44,29 +45,41 @@ SLACK = 2.0
 """They spin this many times as long as the gap was predicted to last."""
 
 
-def makespan(units: int, cores: Sequence[int], unit_s: Sequence[float]) -> float:
-    """The least seconds in which so many cores of each type, at unit_s seconds a unit, end all units."""
-    crews = [(n, u) for n, u in zip(cores, unit_s, strict=True) if n]
-    seconds = units / sum([n / u for n, u in crews])
+Crew = Sequence[tuple[int, float]]
+"""So many cores that need so many seconds for a unit, of each type."""
+
+
+def perfect(units: int, crews: Crew) -> float:
+    """Seconds in which they end all units if these can be shared perfectly."""
+    rate = 0.0
+    for n, u in crews:
+        rate += n / u
+    return units / rate
+
+
+def makespan(units: int, crews: Crew) -> float:
+    """The least seconds in which they end all units."""
+    seconds = perfect(units, crews)
     while True:
         ended, then = 0, inf
         for n, u in crews:
             each = int(seconds / u * (1 + 1e-9))
             ended += n * each
-            then = min(then, (each + 1) * u)
+            if n and (each + 1) * u < then:
+                then = (each + 1) * u
         if ended >= units:
             return seconds
         seconds = then
 
 
-def wait(units: int, cores: Sequence[int], unit_s: Sequence[float]) -> float:
+def wait(units: int, crews: Crew) -> float:
     """Seconds that cores are expected to wait for the last unit: a plan must not live by speeds that fit exactly."""
-    slowest = max((u, t) for t, (n, u) in enumerate(zip(cores, unit_s, strict=True)) if n)[1]
-    crew = [n - (t == slowest) for t, n in enumerate(cores)] + [1]
+    slowest = max([(u, t) for t, (n, u) in enumerate(crews) if n])[1]
+    others = [(n - (t == slowest), u) for t, (n, u) in enumerate(crews)]
     lost = 0.0
     for doubt in DOUBT:
-        seconds = [*unit_s, unit_s[slowest] * doubt]
-        lost += makespan(units, crew, seconds) - units / sum([n / u for n, u in zip(crew, seconds, strict=True)])
+        doubted = [*others, (1, crews[slowest][1] * doubt)]
+        lost += makespan(units, doubted) - perfect(units, doubted)
     return lost / len(DOUBT)
 
 
@@ -116,31 +129,46 @@ class Problem:
     ) -> None:
         self.units, self._phases, self._memory, self._wake, self._unit_s = units, phases, memory, wake, unit_s
         self._barrier = machine.barrier_s
-        self._claims = [t.claim_s for t in machine.types]
+        self._claims = tuple([t.claim_s for t in machine.types])
 
     def bound(self, cores: tuple[int, ...]) -> float:
-        """Seconds that these cores do not beat."""
-        rate = sum(n / u[n - 1] for n, u in zip(cores, self._unit_s, strict=True) if n)
-        return max(self._phases * self.units / rate, self._memory) + self._phases * (sum(cores) - 1) * self._barrier
+        """Seconds that these cores do not beat: those of their option if nobody waited."""
+        rate, workers = 0.0, sum(cores)
+        for n, u in zip(cores, self._unit_s, strict=True):
+            if n:
+                rate += n / u[n - 1]
+        seconds = self._phases * self.units / rate
+        if workers == 1:
+            return seconds
+        return max(seconds, self._memory) + self._claiming(cores, workers) + self._phases * (workers - 1) * self._barrier + self._wake
 
     def option(self, cores: tuple[int, ...]) -> Option:
         """The step on these cores."""
         units, phases, workers = self.units, self._phases, sum(cores)
         unit_s = tuple([u[max(n, 1) - 1] for n, u in zip(cores, self._unit_s, strict=True)])
-        perfect = phases * units / sum([n / u for n, u in zip(cores, unit_s, strict=True)])
+        crews = list(zip(cores, unit_s, strict=True))
+        seconds = perfect(phases * units, crews)
         if workers == 1:
-            return Option(cores, unit_s, perfect, 0.0, 0.0, 0.0, 0.0, 0.0)
-        claims = phases * (2 + 2 * log(max(units / (2 * workers), 1)))
+            return Option(cores, unit_s, seconds, 0.0, 0.0, 0.0, 0.0, 0.0)
         return Option(
             cores,
             unit_s,
-            perfect,
-            phases * wait(units, cores, unit_s),
+            seconds,
+            phases * wait(units, crews),
             self._memory,
-            claims * max([c for c, n in zip(self._claims, cores, strict=True) if n]),
+            self._claiming(cores, workers),
             phases * (workers - 1) * self._barrier,
             self._wake,
         )
+
+    def _claiming(self, cores: tuple[int, ...], workers: int) -> float:
+        return self._phases * (2 + 2 * log(max(self.units / (2 * workers), 1))) * _slowest(self._claims, cores)
+
+
+@lru_cache(maxsize=1024)
+def _slowest(claims: tuple[float, ...], cores: tuple[int, ...]) -> float:
+    """The longest claim of these cores."""
+    return max([c for c, n in zip(claims, cores, strict=True) if n])
 
 
 class Sketch:
@@ -227,19 +255,21 @@ class Sharer:
         units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
         if not units:
             return Problem(machine, 0, phases, [])
-        unit_s = [self._unit_s(kind, args, t, touched) for t in range(len(machine.types))]
+        unit_s = [self._unit_s(kind, args, t, units * phases, touched) for t in machine.types]
         name, counted = steps.vector(kind, args, steps.place(machine.types[0], machine.cores, machine, self.run_bytes, touched))
         memory = steps.memory_bytes(name, counted) / machine.memory_B
         return Problem(machine, units, phases, unit_s, memory, machine.wake_s if asleep else 0.0)
 
-    def _unit_s(self, kind: str, args: Mapping[str, Any], t: int, touched: Touched) -> list[float]:
-        """Seconds of a unit on a core of type t with 1, 2, ... of them busy: on a line."""
-        speeds, machine = self.machine.types[t], self.machine
-        n = speeds.cores
-        alone = max(steps.unit_seconds(kind, args, speeds, 1, machine, self.run_bytes, touched), TINY)
+    def _unit_s(self, kind: str, args: Mapping[str, Any], speeds: TypeSpeeds, units: int, touched: Touched) -> list[float]:
+        """Seconds of one of so many units on a core of a type with 1, 2, ... of them busy: on a line."""
+
+        def with_busy(n: int) -> float:
+            return max(steps.step_seconds(kind, args, speeds, n, self.machine, self.run_bytes, touched) / units, TINY)
+
+        alone, n = with_busy(1), speeds.cores
         if n == 1:
             return [alone]
-        busy = max(steps.unit_seconds(kind, args, speeds, n, machine, self.run_bytes, touched), TINY)
+        busy = with_busy(n)
         return [alone + (busy - alone) * i / (n - 1) for i in range(n)]
 
     def sequence(self, wanted: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Decision]:

@@ -79,6 +79,14 @@ _NUMBERS: dict[str, np.dtype] = {
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIRE = {"int": _VARINT, "int32": _VARINT, "uint": _VARINT, "float": _FIXED32, "double": _FIXED64}
 
+_RULES = {
+    message: {
+        number: (name, kind.lstrip("*"), kind[0] == "*", _WIRE.get(kind.lstrip("*"), _BYTES)) for number, (name, kind) in fields.items()
+    }
+    for message, fields in _FIELDS.items()
+}
+"""message: {field number: (name, kind without "*", whether it is repeated, wire type)}"""
+
 
 class Message:
     """A message. A field that the input does not give has its default: 0, "", an empty list, an empty message."""
@@ -124,8 +132,8 @@ def _read(data: memoryview, at: int, end: int, message: Message, depth: int) -> 
     """Reads the fields in data[at:end] into message."""
     if depth > MAX_DEPTH:
         raise ModelError(f"messages are nested more than {MAX_DEPTH} deep")
-    kind_of = _FIELDS[message.__dict__["_kind"]]
     into = message.__dict__
+    rules = _RULES[into["_kind"]]
     while at < end:
         key, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at, end)
         wire = key & 7
@@ -133,54 +141,48 @@ def _read(data: memoryview, at: int, end: int, message: Message, depth: int) -> 
             size, at = (data[at], at + 1) if at < end and data[at] < 128 else _varint(data, at, end)
             start, at = at, at + size if wire == _BYTES else at
         else:
-            start, at = at, at + _fixed_size(wire, at)
+            size, start, at = 0, at, at + _fixed_size(wire, at)
         if at > end:
             raise ModelError(f"a field of {message._kind} at byte {start} ends {at - end} bytes behind its message; the file is truncated")
-        field = kind_of.get(key >> 3)
-        if field is None:
+        rule = rules.get(key >> 3)
+        if rule is None:
             continue
-        name, kind = field
-        if kind[0] == "*":
-            _append(into, name, kind[1:], wire, data, start, at, size if wire == _VARINT else 0, depth)
-        elif wire == _BYTES and kind not in _WIRE:
-            if kind == "str":
-                into[name] = str(data[start:at], "utf-8")
-            elif kind == "view":
-                into[name] = data[start:at]
-            elif kind == "bytes":
-                into[name] = bytes(data[start:at])
-            else:  # a message given twice is merged
-                inner = into.pop(name, None) or _new(kind)
-                into[name] = inner
-                _read(data, start, at, inner, depth + 1)
-        elif wire == _WIRE.get(kind):
-            into.pop(name, None)
-            into[name] = _signed(size, kind) if wire == _VARINT else _fixed(data, start, kind)
+        name, kind, is_repeated, wanted = rule
+        value: Any
+        if wanted != _BYTES:
+            if wire == wanted:
+                value = _signed(size, kind) if wire == _VARINT else _fixed(data, start, kind)
+                _put(into, name, value, is_repeated)
+            elif wire == _BYTES and is_repeated:
+                value = _packed(data[start:at], kind)
+                into[name] = np.concatenate([into[name], value]) if name in into else value
+            continue
+        if wire != _BYTES:
+            continue
+        if kind == "str":
+            value = str(data[start:at], "utf-8")
+        elif kind == "view":
+            value = data[start:at]
+        elif kind == "bytes":
+            value = bytes(data[start:at])
+        else:
+            value = (None if is_repeated else into.pop(name, None)) or _new(kind)  # a message given twice is merged
+            _read(data, start, at, value, depth + 1)
+        if is_repeated:
+            into.setdefault(name, []).append(value)
+        else:
+            into[name] = value
 
 
-def _append(into: dict[str, Any], name: str, kind: str, wire: int, data: memoryview, start: int, end: int, number: int, depth: int) -> None:
-    """Adds one entry (or a packed run of them) to a repeated field."""
-    if kind in _NUMBERS:
-        if wire == _BYTES:
-            new = _packed(data[start:end], kind)
-            into[name] = np.concatenate([into[name], new]) if name in into else new
-        elif wire == _WIRE[kind]:
-            entry = _signed(number, kind) if wire == _VARINT else _fixed(data, start, kind)
-            if not isinstance(into.get(name), list):
-                into[name] = list(into.get(name, ()))
-            into[name].append(entry)
+def _put(into: dict[str, Any], name: str, number: float, is_repeated: bool) -> None:
+    """A number that stands alone; the last one counts, unless the field is repeated."""
+    if not is_repeated:
+        into.pop(name, None)
+        into[name] = number
         return
-    if wire != _BYTES:
-        return
-    entries = into.setdefault(name, [])
-    if kind == "str":
-        entries.append(str(data[start:end], "utf-8"))
-    elif kind == "bytes":
-        entries.append(bytes(data[start:end]))
-    else:
-        inner = _new(kind)
-        entries.append(inner)
-        _read(data, start, end, inner, depth + 1)
+    if not isinstance(into.get(name), list):
+        into[name] = list(into.get(name, ()))
+    into[name].append(number)
 
 
 def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:

@@ -110,6 +110,8 @@ REFERENCE: dict[str, Callable[..., Any]] = {
     "v16_copysign": np.copysign,
     "v16_max": lambda a, b: np.where(a > b, a, b),
     "v16_min": lambda a, b: np.where(a < b, a, b),
+    "v16_nan_max": lambda a, b: np.where((a > b) | np.isnan(a), a, b),
+    "v16_nan_min": lambda a, b: np.where((a < b) | np.isnan(a), a, b),
     "v16_round": np.rint,
     "v16_floor": np.floor,
     "v16_ceil": np.ceil,
@@ -178,7 +180,17 @@ def test_lanes(name: str, v16: Any, rng: np.random.Generator) -> None:
 
 
 def test_the_rest_of_the_functions_has_a_test_of_its_own() -> None:
-    assert set(LANES) - set(REFERENCE) == {"v16_fma", "m16_any", "w16_from_v16", "w16_shl", "w16_shr"}
+    assert set(LANES) - set(REFERENCE) == {"v16_between", "v16_fma", "m16_any", "w16_from_v16", "w16_shl", "w16_shr"}
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, np.inf), (-0.0, 6), (0, 1), (-1, 0), (-np.inf, 1e-40), (2, -2), (-np.inf, np.inf)])
+def test_between(low: float, high: float, v16: Any) -> None:
+    y = call(v16, "v16_between", SPECIAL, *(np.full(16, bound, np.float32) for bound in (low, high)))
+    above = np.where(np.float32(low) > SPECIAL, np.float32(low), SPECIAL)
+    expected = np.where(np.float32(high) < above, np.float32(high), above)
+    np.testing.assert_array_equal(y, expected)
+    real = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(y)[real], np.signbit(expected)[real])
 
 
 def test_fma_rounds_once(v16: Any, rng: np.random.Generator) -> None:

@@ -11,7 +11,8 @@ ASYMO_DECLARE(void, asymo_act_rows,
 asymo_act_fn *asymo_act_rows(void) { return ASYMO_PICK(asymo_act_rows); }
 
 asymo_epilogue asymo_epilogue_of(int64_t act, const float *slope, float p, float q) {
-    if (act == ASYMO_ACT_CLIP && (q != 0.0f || !signbit(q))) return (asymo_epilogue){.lo = p, .hi = q};
+    const int is_bound = q == 0.0f ? !signbit(q) : !isnan(q);
+    if (act == ASYMO_ACT_CLIP && is_bound) return (asymo_epilogue){.lo = p, .hi = q};
     asymo_epilogue e = {.lo = -INFINITY, .hi = INFINITY};
     if (act == ASYMO_ACT_NONE) return e;
     e.apply = asymo_act_rows();

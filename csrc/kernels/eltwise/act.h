@@ -13,8 +13,8 @@ typedef void asymo_act_fn(int64_t act, int64_t rows, int64_t cols, const float *
 /* For the instruction set in use; any activation. */
 asymo_act_fn *asymo_act_rows(void);
 
-/* What follows the sum: min(max(x, lo), hi), where NaN passes and hi is not -0, then apply, unless it is NULL. slope is that of the first
- * column. */
+/* What follows the sum: min(max(x, lo), hi), where NaN passes and hi is neither NaN nor -0, then apply, unless it is NULL. slope is that of
+ * the first column. */
 typedef struct {
     float lo, hi;
     asymo_act_fn *apply;

@@ -47,15 +47,6 @@ V16_TREE(mul, V16_TIMES)
 V16_TREE(max, V16_GREATER) /* NaN if any lane is NaN */
 V16_TREE(min, V16_LESS)
 
-#if !defined(ASYMO_VEC_NEON)
-/* The larger, the smaller; b when they are equal, NaN when either is. */
-V16_FN v16 v16_nan_max(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_max(a, b)); }
-V16_FN v16 v16_nan_min(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_min(a, b)); }
-
-/* min(max(x, low), high), where high is not -0; NaN stays NaN. */
-V16_FN v16 v16_between(v16 x, v16 low, v16 high) { return v16_min(high, v16_max(low, x)); }
-#endif
-
 /* Like v16_load_n and v16_store_n, for loops in which n is 16 but for the last turn. */
 V16_FN v16 v16_load_most(const float *p, int64_t n) { return n == 16 ? v16_load(p) : v16_load_n(p, n); }
 V16_FN void v16_store_most(float *p, v16 a, int64_t n) {

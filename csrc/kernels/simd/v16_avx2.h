@@ -84,6 +84,9 @@ V16_FN m16 m16_not(m16 a) {
 }
 V16_FN int m16_any(m16 a) { return _mm256_movemask_ps(_mm256_or_ps(a.lo, a.hi)) != 0; }
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { return (v16){_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)}; }
+V16_FN v16 v16_nan_max(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_max(a, b)); }
+V16_FN v16 v16_nan_min(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_min(a, b)); }
+V16_FN v16 v16_between(v16 x, v16 low, v16 high) { return v16_min(high, v16_max(low, x)); }
 
 V16_FN w16 w16_from_v16(v16 a) { return (w16){_mm256_cvttps_epi32(a.lo), _mm256_cvttps_epi32(a.hi)}; }
 V16_FN v16 v16_from_w16(w16 a) { return (v16){_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }

@@ -52,11 +52,11 @@ V16_FN v16 v16_copysign(v16 a, v16 sign) { V16_QUADS(v16, vbslq_f32(vdupq_n_u32(
 V16_FN v16 v16_max(v16 a, v16 b) { V16_QUADS(v16, vbslq_f32(vcgtq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])) }
 V16_FN v16 v16_min(v16 a, v16 b) { V16_QUADS(v16, vbslq_f32(vcltq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])) }
 
-/* The larger, the smaller; b when they are equal, NaN when either is: fmax and fmin see to NaN and do not change what was selected. */
+/* fmax and fmin see to NaN and do not change what was selected. */
 V16_FN v16 v16_nan_max(v16 a, v16 b) { V16_QUADS(v16, vmaxq_f32(vbslq_f32(vcgeq_f32(b.q[i], a.q[i]), b.q[i], a.q[i]), b.q[i])) }
 V16_FN v16 v16_nan_min(v16 a, v16 b) { V16_QUADS(v16, vminq_f32(vbslq_f32(vcleq_f32(b.q[i], a.q[i]), b.q[i], a.q[i]), b.q[i])) }
 
-/* min(max(x, low), high), where high is not -0; NaN stays NaN. fmin keeps NaN and, under another high, zeros; fmax would make -0 a +0. */
+/* fmin keeps NaN and, under any high but -0, zeros; fmax would make -0 a +0. */
 V16_FN v16 v16_between(v16 x, v16 low, v16 high) {
     V16_QUADS(v16, vminq_f32(high.q[i], vbslq_f32(vcgtq_f32(low.q[i], x.q[i]), low.q[i], x.q[i])))
 }

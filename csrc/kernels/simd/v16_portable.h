@@ -64,6 +64,12 @@ V16_FN int m16_any(m16 a) {
 }
 V16_FN v16 v16_select(m16 m, v16 a, v16 b) { V16_EACH(v16, m.x[i] ? a.x[i] : b.x[i]) }
 
+/* ---- the larger, the smaller: b when they are equal, NaN when either is; min(max(x, low), high), where NaN stays NaN and high is
+ * neither NaN nor -0 */
+V16_FN v16 v16_nan_max(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_max(a, b)); }
+V16_FN v16 v16_nan_min(v16 a, v16 b) { return v16_select(v16_ne(a, a), a, v16_min(a, b)); }
+V16_FN v16 v16_between(v16 x, v16 low, v16 high) { return v16_min(high, v16_max(low, x)); }
+
 /* ---- integers and bits. w16_from_v16: the value must be whole and inside int32 */
 V16_FN w16 w16_from_v16(v16 a) { V16_EACH(w16, (int32_t)a.x[i]) }
 V16_FN v16 v16_from_w16(w16 a) { V16_EACH(v16, (float)a.x[i]) }

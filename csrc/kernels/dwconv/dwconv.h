@@ -7,8 +7,8 @@
  *   y[i y_pixel + c] = end(acc + r[i r_pixel + c])                           (no addition without r)
  *
  * A tap outside the image is left out, not multiplied by zero, on every instruction set and for every split. end is the epilogue of act.h.
- * An element of y is written with its final value, without r perhaps twice, and not read (but as r). A pass over the pixels a to h of a 3x3, stride 1, loads
- * ten columns of each row and each of the nine weights once:
+ * An element of y is written with its final value, without r perhaps twice, and not read (but as r).
+ * A pass over the pixels a to h of a 3x3, stride 1, loads ten columns of each row and each of the nine weights once:
  *
  *     row 0   o o o o o o o o o o
  *     row 1   o o o o o o o o o o

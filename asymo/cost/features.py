@@ -408,13 +408,13 @@ def _winograd_tiles(args: Args) -> int:
     return int(args["batch"] * prod(ceil_div(size, args["tile"]) for size in args["out"]))
 
 
-def _axis(args: Args, axis: int) -> tuple[int, int, list[int]]:
+def _axis(args: Args, axis: int) -> tuple[int, int, tuple[int, ...]]:
     """(outputs whose taps all lie inside, the taps inside of all outputs together, those of each border output)."""
     return _taps_inside(*(args[name][axis] for name in ("out", "in", "kernel", "stride", "dilation", "pad")))
 
 
 @lru_cache(maxsize=1024)
-def _taps_inside(out: int, size: int, kernel: int, stride: int, dilation: int, pad: int) -> tuple[int, int, list[int]]:
+def _taps_inside(out: int, size: int, kernel: int, stride: int, dilation: int, pad: int) -> tuple[int, int, tuple[int, ...]]:
     border = []
     inner = 0
     for o in range(out):
@@ -425,7 +425,7 @@ def _taps_inside(out: int, size: int, kernel: int, stride: int, dilation: int, p
             inner += 1
         else:
             border.append(max(last - first, 0))
-    return inner, inner * kernel + sum(border), border
+    return inner, inner * kernel + sum(border), tuple(border)
 
 
 class _Row(NamedTuple):

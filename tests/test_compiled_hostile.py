@@ -36,37 +36,45 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def parts(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """(header, document, the rest of the data)."""
+Documents = dict[str, Any]
+
+
+def parts(data: bytes) -> tuple[dict[str, Any], Documents, bytes]:
+    """(header, documents, the rest of the data)."""
     n = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + n])
-    begin, end = header["document"]["data_offsets"]
-    return header, json.loads(data[8 + n + begin : 8 + n + end]), data[8 + n + end :]
+    body = memoryview(data)[8 + n :]
+    found = {name: json.loads(bytes(body[slice(*header[name]["data_offsets"])])) for name in archive.DOCUMENTS}
+    return header, found, bytes(body[header[archive.DOCUMENTS[-1]]["data_offsets"][1] :])
 
 
-def signed(header: dict[str, Any], document: Any, rest: bytes) -> bytes:
+def signed(header: dict[str, Any], documents: Documents, rest: bytes) -> bytes:
     """A file with right hashes, whatever it says: what somebody could make who knows the format."""
-    text = document if isinstance(document, bytes) else json.dumps(document).encode()
-    old = header["document"]["data_offsets"][1]
-    first = -len(text) % 64
-    shift = len(text) + first - (old + (-old % 64))
     header = json.loads(json.dumps(header))
-    names = [k for k in header if k not in ("__metadata__", "document")]
-    rebuilt: dict[str, Any] = {"__metadata__": header["__metadata__"], "document": header["document"]}
-    header["document"].update(shape=[len(text)], data_offsets=[0, len(text)])
+    old = header[archive.DOCUMENTS[-1]]["data_offsets"][1]
+    names = [k for k in header if k not in ("__metadata__", *archive.DOCUMENTS)]
+    rebuilt: dict[str, Any] = {"__metadata__": header["__metadata__"]}
+    body = b""
+    for name, document in documents.items():
+        text = json.dumps(document).encode()
+        rebuilt[name] = {"dtype": "U8", "shape": [len(text)], "data_offsets": [len(body), len(body) + len(text)]}
+        rebuilt["__metadata__"][f"{name}_sha256"] = hashlib.sha256(text).hexdigest()
+        body += text
     if names and names[0].startswith("~"):
         rest = rest[header[names[0]]["shape"][0] :]
         names = names[1:]
-    if first:
-        rebuilt["~first"] = {"dtype": "U8", "shape": [first], "data_offsets": [len(text), len(text) + first]}
+    if first := -len(body) % 64:
+        rebuilt["~first"] = {"dtype": "U8", "shape": [first], "data_offsets": [len(body), len(body) + first]}
+        body += bytes(first)
+    shift = len(body) - (old + -old % 64)
     for name in names:
         header[name]["data_offsets"] = [v + shift for v in header[name]["data_offsets"]]
         rebuilt[name] = header[name]
-    rebuilt["__metadata__"].update(document_sha256=hashlib.sha256(text).hexdigest(), header_sha256="0" * 64)
+    rebuilt["__metadata__"]["header_sha256"] = "0" * 64
     packed = json.dumps(rebuilt, separators=(",", ":")).encode()
     packed += b" " * (-(8 + len(packed)) % 64)
     packed = packed.replace(b"0" * 64, hashlib.sha256(packed).hexdigest().encode(), 1)
-    return len(packed).to_bytes(8, "little") + packed + text + bytes(first) + rest
+    return len(packed).to_bytes(8, "little") + packed + body + rest
 
 
 def fails(path: Path, data: bytes, verify: bool = False) -> str:
@@ -95,8 +103,10 @@ def test_a_changed_byte_is_found(good: Path, tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.getbasetemp() / "changed.asymo"
     fails(path, bytes(bytes_), verify=True)
     begins = len(bytes_) - len(parts(good.read_bytes())[2])
-    if at < begins:  # header and document are checked at every load
-        fails(path, bytes(bytes_))
+    if at < begins:  # header and document are checked at every load, the graph when it is read
+        path.write_bytes(bytes_)
+        with pytest.raises(ModelError, match=path.name):
+            assert CompiledModel(path).graph
 
 
 @given(st.data())
@@ -136,9 +146,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 @given(st.data())
 def test_a_document_that_makes_no_sense(good: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Signed as it should be: it loads and plans as if nothing were, or it is an error of ours; never another one. Nothing is run."""
-    header, document, rest = parts(good.read_bytes())
-    where = data.draw(st.sampled_from(places(document)))
-    holder = document
+    header, documents, rest = parts(good.read_bytes())
+    where = data.draw(st.sampled_from([p for p in places(documents) if len(p) > 1]))
+    holder: Any = documents
     for key in where[:-1]:
         holder = holder[key]
     if data.draw(st.booleans()):
@@ -146,7 +156,7 @@ def test_a_document_that_makes_no_sense(good: Path, tmp_path_factory: pytest.Tem
     else:
         del holder[where[-1]]
     path = tmp_path_factory.getbasetemp() / "document.asymo"
-    path.write_bytes(signed(header, document, rest))
+    path.write_bytes(signed(header, documents, rest))
     (machine,) = compile_cli.machines(None, None, None, 1)
     message = path.name
     try:
@@ -158,22 +168,25 @@ def test_a_document_that_makes_no_sense(good: Path, tmp_path_factory: pytest.Tem
     assert path.name in message
 
 
-def change(**metadata: str) -> Callable[[dict[str, Any], Any], None]:
-    return lambda header, document: header["__metadata__"].update(metadata)
+Alter = Callable[[dict[str, Any], Documents], Any]
 
 
-def entry(**fields: Any) -> Callable[[dict[str, Any], Any], None]:
-    return lambda header, document: header["1"].update(fields)
+def change(**metadata: str) -> Alter:
+    return lambda header, documents: header["__metadata__"].update(metadata)
 
 
-def tell(header: dict[str, Any], document: Any, **fields: Any) -> None:
-    document.update(fields)
+def entry(**fields: Any) -> Alter:
+    return lambda header, documents: header["1"].update(fields)
+
+
+def tell(**fields: Any) -> Alter:
+    return lambda header, documents: documents["document"].update(fields)
 
 
 @pytest.mark.parametrize(
     ("alter", "says"),
     [
-        (change(version="2"), "of version .2.*reads version 1\\."),
+        (change(version="1.2"), f"of version .1.2.*reads version {archive.VERSION}"),
         (change(format="other"), "does not say that it is one"),
         (change(arrays_sha256="short"), "has no arrays_sha256"),
         (entry(dtype="F33"), "malformed"),
@@ -182,29 +195,30 @@ def tell(header: dict[str, Any], document: Any, **fields: Any) -> None:
         (entry(data_offsets=[0, 4]), "shape|begins at"),
         (entry(data_offsets=[0, 64, 128]), "malformed"),
         (lambda h, d: h.pop("0"), "begins at byte"),
-        (lambda h, d: tell(h, d, asymo="0.0.1"), "made by Asymo 0.0.1"),
-        (lambda h, d: tell(h, d, targets=[]), "compiled for"),
-        (lambda h, d: tell(h, d, arrays=5), "malformed"),
-        (lambda h, d: tell(h, d, model={}), "malformed"),
-        (lambda h, d: d.pop("graph"), "malformed"),
+        (lambda h, d: d.pop("graph"), "does not begin with document and graph"),
+        (tell(asymo="0.0.1"), "made by Asymo 0.0.1"),
+        (tell(targets=[]), "compiled for"),
+        (tell(arrays=5), "malformed"),
+        (tell(model={}), "malformed"),
+        (lambda h, d: d["document"].pop("inputs"), "malformed"),
+        (lambda h, d: d["graph"].pop("graph"), "malformed"),
+        (lambda h, d: d["graph"].update(derived=[]), "malformed"),
     ],
 )
-def test_says_what_is_wrong(good: Path, tmp_path: Path, alter: Callable[[dict[str, Any], Any], Any], says: str) -> None:
-    header, document, rest = parts(good.read_bytes())
-    alter(header, document)
+def test_says_what_is_wrong(good: Path, tmp_path: Path, alter: Alter, says: str) -> None:
+    header, documents, rest = parts(good.read_bytes())
+    alter(header, documents)
     path = tmp_path / "wrong.asymo"
-    path.write_bytes(signed(header, document, rest))
+    path.write_bytes(signed(header, documents, rest))
     with pytest.raises(AsymoError, match=says) as caught:
-        CompiledModel(path)
+        assert CompiledModel(path).graph
     assert "wrong.asymo" in str(caught.value)
 
 
 def test_misaligned_arrays_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.asymo"
-    archive.write(path, {}, [np.arange(10.0), np.arange(3)], {})
-    data = path.read_bytes()
-    header, document, rest = parts(data)
-    moved = signed(header, document, rest)
+    archive.write(path, {"document": {}, "graph": {}}, [np.arange(10.0), np.arange(3)], {})
+    moved = signed(*parts(path.read_bytes()))
     n = int.from_bytes(moved[:8], "little")
     header = json.loads(moved[8 : 8 + n])
     pad = next(name for name in header if name.startswith("~"))
@@ -233,11 +247,12 @@ def test_a_directory_or_no_file(tmp_path: Path) -> None:
 def test_arrays_of_every_type_survive(tmp_path: Path, rng: np.random.Generator) -> None:
     arrays = [rng.integers(0, 2, (3, 5)).astype(t) for t in "?bBhHiIlLefdFD"] + [np.zeros((0, 3)), np.array(7), np.arange(12)[::3]]
     path = tmp_path / "m.asymo"
-    archive.write(path, {"a": 1}, arrays, {"k": "v"})
+    documents = {"document": {"a": 1}, "graph": {"b": [2]}}
+    archive.write(path, documents, arrays, {"k": "v"})
     for source in (path, path.read_bytes()):
         opened = archive.Archive(source, Files())
         opened.verify()
-        assert opened.document == {"a": 1}
+        assert {name: opened.document(name) for name in documents} == documents
         for i, array in enumerate(arrays):
             got = opened.array(i, array.dtype, array.shape)
             np.testing.assert_array_equal(got, array)

@@ -76,13 +76,29 @@ def test_common(found: dict[int, Found], wanted: str, chosen: str, says: str) ->
 
 
 def test_each_core_is_visited() -> None:
-    found = visit(MINE, lambda: Found((str(sorted(os.sched_getaffinity(0))),)))
+    found = visit(MINE, lambda: Found((str(sorted(os.sched_getaffinity(0))),)))()
     assert {cpu: f.isas for cpu, f in found.items()} == {cpu: (str([cpu]),) for cpu in MINE}
     assert sorted(os.sched_getaffinity(0)) == MINE, "the caller's own mask is untouched"
 
 
 def test_cores_that_cannot_be_visited_are_left_out() -> None:
-    assert visit([MINE[0], 8191], kernels.here).keys() == {MINE[0]}
+    assert visit([MINE[0], 8191], kernels.here)().keys() == {MINE[0]}
+
+
+def test_what_has_begun_is_waited_for() -> None:
+    seen: list[int] = []
+
+    def look() -> Found:
+        seen.extend(os.sched_getaffinity(0))
+        return kernels.here()
+
+    known = Kernels(look)
+    known.begin(MINE[:1])
+    known.begin(MINE[:1])
+    assert known.fit(MINE) == set(MINE)
+    known.begin(MINE)
+    assert known.fit(MINE) == set(MINE)
+    assert seen == MINE, "each core is looked at once"
 
 
 def test_this_machine_runs_what_it_claims() -> None:

@@ -147,7 +147,7 @@ def _back(reason: str) -> str:
 def instructions(machine: Topology) -> Iterator[Finding]:
     """The kernels in use, and cores that would run others."""
     wanted = knobs.ISA.get() or _core.isas()[-1]
-    found = kernels.visit([core.cpu for core in machine.cores], kernels.here)
+    found = kernels.visit([core.cpu for core in machine.cores], kernels.here)()
     chosen, told = kernels.common(found, wanted) if found else (wanted, "")
     if chosen == "portable" and not knobs.ISA.get():
         remedy = "Asymo has fast kernels for AVX2 with FMA, AVX-512 and Advanced SIMD; to a virtual machine give the host's CPU model"

@@ -1,13 +1,13 @@
-"""A file of arrays beside a JSON document, checked when it is opened and used in place: the container of `.asymo` files.
+"""A file of arrays beside JSON documents, checked when they are read and used in place: the container of `.asymo` files.
 
     0        8 bytes      N, little-endian
     8        N bytes      the header: JSON, as in safetensors; padded with spaces so that the data begin at a multiple of ALIGN
-    8 + N    to the end   the data: the document (a JSON text, tensor "document"), then the arrays, each at a multiple of ALIGN
+    8 + N    to the end   the data: the documents (JSON texts, a tensor each), then the arrays, each at a multiple of ALIGN
 
 It is a valid safetensors file: {"__metadata__": {text: text}, name: {"dtype", "shape", "data_offsets": [begin, end]}}, and the tensors
-(padding included, "~0", "~1", ...) cover the data without holes. The metadata hold three SHA-256: of the header (its own 64 digits taken
-as zeros), of the document, and of the arrays. The first two are compared whenever a file is opened. The third takes a second for every
-GB, so it is compared when the caller asks (ADR 9).
+(padding included, "~0", "~1", ...) cover the data without holes. The metadata hold SHA-256: of the header (its own 64 digits taken as
+zeros), of each document, and of the arrays. The header's is compared whenever a file is opened, a document's when it is read. That of the
+arrays takes a second for every GB, so it is compared when the caller asks (ADR 9).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from asymo._core import aligned_empty
-from asymo.cost.text import FORMAT
 from asymo.errors import ModelError
 from asymo.onnx.files import Files
 from asymo.runtime.digest import sha256
@@ -33,8 +32,11 @@ ALIGN = 64
 MAX_HEADER = 1 << 26
 """Bytes: a longer header is a broken length."""
 
-VERSION = f"1.{FORMAT}"
-"""Of the file, and of the calibration in it."""
+VERSION = "2"
+"""Of the file."""
+
+DOCUMENTS = ("document", "graph")
+"""What every file holds before its arrays, in this order."""
 
 _DTYPES = {
     np.dtype(name): short
@@ -49,9 +51,10 @@ _SIZES = {name: dtype.itemsize for dtype, name in _DTYPES.items()}
 _NO_DIGEST = "0" * 64
 
 
-def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarray], metadata: Mapping[str, str]) -> int:
-    """Writes the file, whole or not at all, and returns its bytes. Array i becomes tensor "i". OSError where that cannot be done."""
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+def write(path: str | os.PathLike[str], documents: Mapping[str, Any], arrays: Sequence[np.ndarray], metadata: Mapping[str, str]) -> int:
+    """Writes the file, whole or not at all, and returns its bytes. documents: those of DOCUMENTS. Array i becomes tensor "i". OSError where
+    that cannot be done."""
+    texts = {name: json.dumps(documents[name], separators=(",", ":"), allow_nan=False).encode() for name in DOCUMENTS}
     pieces: list[tuple[str, dict[str, Any], Any]] = []
     end = 0
 
@@ -60,7 +63,8 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
         pieces.append((name, {"dtype": dtype, "shape": list(shape), "data_offsets": [end, end + nbytes]}, data))
         end += nbytes
 
-    append("document", "U8", [len(text)], text, len(text))
+    for name, text in texts.items():
+        append(name, "U8", [len(text)], text, len(text))
     for i, array in enumerate(arrays):
         if gap := -end % ALIGN:
             append(f"~{i}", "U8", [gap], bytes(gap), gap)
@@ -70,9 +74,10 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
     import hashlib
 
     digest = hashlib.sha256()
-    for _, _, data in pieces[1:]:
+    for _, _, data in pieces[len(texts) :]:
         digest.update(data)
-    digests = {"document_sha256": sha256(text), "arrays_sha256": digest.hexdigest(), "header_sha256": _NO_DIGEST}
+    digests = {f"{name}_sha256": sha256(text) for name, text in texts.items()}
+    digests |= {"arrays_sha256": digest.hexdigest(), "header_sha256": _NO_DIGEST}
     header: dict[str, Any] = {"__metadata__": {"format": "asymo", "version": VERSION, **metadata, **digests}}
     header.update({name: entry for name, entry, _ in pieces})
     packed = json.dumps(header, separators=(",", ":")).encode()
@@ -93,7 +98,7 @@ def write(path: str | os.PathLike[str], document: Any, arrays: Sequence[np.ndarr
 
 
 class Archive:
-    """An opened file: `metadata`, `document`, and its arrays by number. The arrays are read-only views of the mapping."""
+    """An opened file: `metadata`, its documents by name and its arrays by number. The arrays are read-only views of the mapping."""
 
     def __init__(self, file: str | os.PathLike[str] | bytes, files: Files) -> None:
         """file: a path, mapped into memory by `files`, or the bytes of such a file, which are copied.
@@ -113,11 +118,13 @@ class Archive:
         _compare(self, "header", packed.replace(self.metadata["header_sha256"].encode(), _NO_DIGEST.encode(), 1))
         self._data = 8 + n
         self._entries = self._checked(header)
-        begin, end = self._entries["document"][2:]
+
+    def document(self, name: str) -> Any:
+        """One of DOCUMENTS; ModelError when it is not what was written."""
+        begin, end = self._entries[name][2:]
         text = bytes(self._memory[self._data + begin : self._data + end])
-        _compare(self, "document", text)
-        self._arrays_begin = self._data + end
-        self.document = self._json(text, "the document")
+        _compare(self, name, text)
+        return self._json(text, f"the {name}")
 
     def array(self, number: int, dtype: np.dtype, shape: Sequence[int]) -> np.ndarray:
         """Array `number`, which the document says to be of this dtype and shape."""
@@ -129,11 +136,14 @@ class Archive:
             raise self.error(f"array {number} has {end - begin} bytes of {entry[0]}; {dtype}{tuple(shape)} has another size or type")
         if end == begin:
             return np.empty(shape, dtype)
-        return np.frombuffer(self._memory, dtype, prod(shape), self._data + begin).reshape(shape)
+        found: np.ndarray = np.ndarray(shape, dtype, self._memory, self._data + begin)
+        return found
 
     def verify(self) -> None:
-        """Reads the whole file and compares the arrays with their hash; ModelError when they are not what was written."""
-        _compare(self, "arrays", np.frombuffer(self._memory, np.uint8)[self._arrays_begin :])
+        """Reads the whole file; ModelError when documents or arrays are not what was written."""
+        for name in DOCUMENTS:
+            self.document(name)
+        _compare(self, "arrays", np.frombuffer(self._memory, np.uint8)[self._data + self._entries[DOCUMENTS[-1]][3] :])
 
     def error(self, what: str) -> ModelError:
         """What is raised for this file."""
@@ -157,9 +167,9 @@ class Archive:
                 f"{self.name} is an .asymo file of version {metadata.get('version')!r}, this Asymo reads version {VERSION}: "
                 "make it again with the `asymo compile` of the version that is to run it"
             )
-        for name in ("header_sha256", "document_sha256", "arrays_sha256"):
-            if len(metadata.get(name, "")) != 64:
-                raise self.error(f"its header has no {name}")
+        for name in ("header", *DOCUMENTS, "arrays"):
+            if len(metadata.get(f"{name}_sha256", "")) != 64:
+                raise self.error(f"its header has no {name}_sha256")
         return metadata
 
     def _checked(self, header: dict[str, Any]) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
@@ -186,8 +196,8 @@ class Archive:
         held = len(self._memory) - self._data
         if at != held:
             raise self.error(f"its tensors take {at} bytes, the file holds {held}: it is truncated, or something was appended")
-        if "document" not in entries:
-            raise self.error("it has no document")
+        if tuple(entries)[: len(DOCUMENTS)] != DOCUMENTS:
+            raise self.error(f"it does not begin with {' and '.join(DOCUMENTS)}")
         return entries
 
 

@@ -5,7 +5,6 @@ The container is `archive.py`, the text form of graphs and plans `encode.py`, th
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from asymo import _core, ops
-from asymo.cost import text
 from asymo.cost.speeds import Machine
 from asymo.errors import MissingWeightsError, UnsupportedError
 from asymo.graph.dtypes import number_of
@@ -79,15 +77,16 @@ def compile_model(
     document: dict[str, Any] = {
         "asymo": _core.VERSION,
         "model": _meta_to_json(model.meta),
-        "graph": encode.graph_to_json(model.graph, table.store),
+        "inputs": [[name, encode.type_to_json(type)] for name, type in model.inputs],
         "targets": [draft.to_json(table) for draft in drafts],
     }
+    graph = {"graph": encode.graph_to_json(model.graph, table.store), "derived": [draft.derived(table) for draft in drafts]}
     if weights == "drop" or (weights == "auto" and is_fixed and is_whole):
         table.drop([draft.sources for draft in drafts], [a for draft in drafts for p in draft.plans for a in p.constants])
     metadata = {"asymo": _core.VERSION, "isa": ",".join(m.isa for m in machines), "graph": model.graph.name}
 
     def write() -> int:
-        return archive.write(target, {**document, "arrays": table.to_json()}, table.unique, metadata)
+        return archive.write(target, {"document": {**document, "arrays": table.to_json()}, "graph": graph}, table.unique, metadata)
 
     nbytes = write()
     if table.dropped and not _can_plan(target, machines, shapes):
@@ -174,12 +173,16 @@ class _Draft(NamedTuple):
 
     def to_json(self, table: _Table) -> Any:
         plans = [encode.plan_to_json(p, table.store) for p in self.plans]
-        derived = []
-        for key, sources, array in self.cache.entries():  # in the order in which they were made: sources come first
-            if all(table.holds(a) for a in sources):
-                derived.append([repr(key), [table.store(a) for a in sources], table.store(array)])
-        machine = json.loads(text.dump(self.machine))
-        return {"isa": self.machine.isa, "panel": self.machine.geometry[1], "machine": machine, "derived": derived, "plans": plans}
+        types = [[t.cores, t.in_order] for t in self.machine.types]
+        return {"isa": self.machine.isa, "geometry": list(self.machine.geometry), "types": types, "plans": plans}
+
+    def derived(self, table: _Table) -> list[Any]:
+        """What was derived from arrays that the table holds, in the order in which it was made: sources come first."""
+        return [
+            [repr(key), [table.store(a) for a in sources], table.store(array)]
+            for key, sources, array in self.cache.entries()
+            if all(table.holds(a) for a in sources)
+        ]
 
 
 def _draft(model: Model, machine: Machine, shapes: Sequence[Shapes], allow_host: bool) -> _Draft:

@@ -1,14 +1,15 @@
 """`.asymo` files: a model whose graph is optimised, whose weights are packed and whose plans are made, for machines without `onnx`.
 
 `compile.py` writes one, `CompiledModel` is what a session runs when it is given one. The container is `archive.py`, the text form of
-graphs and plans `encode.py`, read by `decode.py`. The document:
+graphs and plans `encode.py`, read by `decode.py`. Its documents:
 
-    {"asymo": version, "model": what the model says of itself, "graph": after the LOAD passes,
-     "arrays": [[ONNX number of the dtype, shape, number in the archive, null when left out, or the strings]],
-     "targets": [{"isa", "panel", "machine", "derived": [[key, [source arrays], array]], "plans": [plan]}]}
+    document   {"asymo": version, "model": what the model says of itself, "inputs": [[name, type]],
+                "arrays": [[ONNX number of the dtype, shape, number in the archive, null when left out, or the strings]],
+                "targets": [{"isa", "geometry": [mr, nr], "types": [[cores, whether in order]], "plans": [plan]}]}
+    graph      {"graph": after the LOAD passes, "derived": [[[key, [source arrays], array]] of each target]}
 
 `derived` is the planner's cache (`Cache.derive`): what was computed from which arrays under which key. A session that has to plan anew, for
-other shapes or other cores, finds its packed weights there.
+other shapes or other cores, finds its packed weights there. One that does not never reads the second document.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from typing import Any
 import numpy as np
 
 from asymo import _core
-from asymo.cost import text
 from asymo.cost.speeds import Machine
 from asymo.errors import AsymoError, ModelError, UnsupportedError
 from asymo.graph.absent import Absent
@@ -50,7 +50,7 @@ class CompiledModel(Model):
         self.archive = archive.Archive(source, self.files)
         if verify:
             self.archive.verify()
-        self._document = self.archive.document
+        self._document = self.archive.document("document")
         self.cache = self._derived = _Derived()
         with self._reading():
             if self._document["asymo"] != _core.VERSION:
@@ -59,12 +59,10 @@ class CompiledModel(Model):
                     "weights may differ: make it again with `asymo compile`"
                 )
             self._arrays: list[np.ndarray | None] = [None] * len(self._document["arrays"])
-            self._target = self._pick(self._document["targets"], isa or _core.isa_name())
+            self._place = self._pick(self._document["targets"], isa or _core.isa_name())
+            self._target = self._document["targets"][self._place]
             self.meta = _meta(self._document["model"])
-            graph = self._document["graph"]
-            declared = [graph["values"][i] for i in graph["inputs"]]
-            self.inputs = tuple((name, decode.type_from_json(type)) for name, type, _ in declared)
-            self._machine = text.from_document(self._target["machine"], "its machine")
+            self.inputs = tuple((str(name), decode.type_from_json(type)) for name, type in self._document["inputs"])
             self._plans = {tuple(tuple(port[2]) for port in p["inputs"]): p for p in self._target["plans"]}
 
     @property
@@ -77,8 +75,9 @@ class CompiledModel(Model):
         """The model behind the LOAD passes; fills the cache with what was derived from its weights."""
         self.cache.evaluate = host.evaluate if is_installed() else None  # elsewhere kernels compute what could be folded
         with self._reading():
-            graph = decode.graph_from_json(self._document["graph"], self._fetch)
-            for key, sources, array in self._target["derived"]:
+            document = self.archive.document("graph")
+            graph = decode.graph_from_json(document["graph"], self._fetch)
+            for key, sources, array in document["derived"][self._place]:
                 self._derived.keep(str(key), [self._fetch(i) for i in sources], self._fetch(array))
             return graph
 
@@ -86,10 +85,11 @@ class CompiledModel(Model):
         """The plan for these input shapes that was made for such cores: as many of each type, with the same kernels. Their speeds may be
         others; the scheduler learns what each core really does."""
         found = self._plans.get(tuple(shapes))
-        if found is None or _crew(machine) != _crew(self._machine):
-            return None
+        crew = [machine.isa, list(machine.geometry), [[t.cores, t.in_order] for t in machine.types]]
         with self._reading():
-            return decode.plan_from_json(found, self._fetch, self._machine)
+            if found is None or crew != [self._target[key] for key in ("isa", "geometry", "types")]:
+                return None
+            return decode.plan_from_json(found, self._fetch, machine)
 
     def host_step(self, node: Node) -> Callable[[Sequence[Any]], Sequence[Any]]:
         """As for ONNX models, where the package onnx is there."""
@@ -100,13 +100,13 @@ class CompiledModel(Model):
             )
         return host.HostStep(node)
 
-    def _pick(self, targets: Sequence[Any], isa: str) -> Any:
-        """The target whose weights the kernels of `isa` can read: its own, else one with the same panels."""
+    def _pick(self, targets: Sequence[Any], isa: str) -> int:
+        """The number of the target whose weights the kernels of `isa` can read: its own, else one with the same panels."""
         panel = _core.geometry_of(isa)[1]
-        for target in sorted(targets, key=lambda t: bool(t["isa"] != isa)):
-            if target["panel"] == panel:
-                return target
-        made = ", ".join(f"{t['isa']} (panels of {t['panel']} columns)" for t in targets)
+        for i in sorted(range(len(targets)), key=lambda i: bool(targets[i]["isa"] != isa)):
+            if targets[i]["geometry"][1] == panel:
+                return i
+        made = ", ".join(f"{t['isa']} (panels of {t['geometry'][1]} columns)" for t in targets)
         raise UnsupportedError(
             f"{self.archive.name} was compiled for {made}; this process uses {isa}, whose packed weights have panels of {panel} columns: "
             f"compile the model with --isa {isa}"
@@ -172,11 +172,6 @@ class _Derived(Cache):
         if isinstance(array, Absent) and (repr("settle"), (id(array),)) not in self._arrays:
             return array  # an operand that no step may read in the end
         return super().settle(array)
-
-
-def _crew(machine: Machine) -> tuple[Any, ...]:
-    """What a plan's sharing depends on, and its tiles."""
-    return machine.isa, machine.geometry, [(t.cores, t.in_order) for t in machine.types]
 
 
 def _meta(document: Any) -> ModelMeta:

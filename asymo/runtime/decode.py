@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import a2b_base64, b2a_base64  # base64 itself takes 3 ms to import
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,13 +49,13 @@ def graph_from_json(document: Json, fetch: Fetch) -> Graph:
         if kind == "float":
             return float(inner)
         if kind == "bytes":
-            return _from_base64(inner)
+            return _from_hex(inner)
         if kind == "array":
             return fetch(inner)
         if kind == "graph":
             return body(inner)
         if kind == "type":
-            return TypeProto(_from_base64(inner))
+            return TypeProto(_from_hex(inner))
         raise ValueError(f"{kind!r} is no kind of attribute")
 
     return body(document)
@@ -92,7 +91,10 @@ def _step_from_json(document: Json, sizes: Sequence[int], steps: int) -> Step:
         refs.append(Ref(slot, offset))
     if not 0 <= _index(horizon) <= steps:
         raise ValueError(f"{node!r} has the horizon {horizon} among {steps} steps")
-    read: Args = {key: _numbers(value) if isinstance(value, list) else _number(value) for key, value in args.items()}
+    read: Args = dict(args)
+    for key, value in args.items():
+        if type(value) not in _PLAIN:
+            read[key] = _numbers(value) if isinstance(value, list) else _number(value)
     sharing = Sharing(tuple(cores), tuple(chunk), tuple(unit_ns), spin_ns)
     return Step(kind, read, tuple(refs), node, op, sharing, ns, horizon)
 
@@ -126,8 +128,8 @@ def _number(value: Json) -> int | float:
     return value
 
 
-def _from_base64(text: str) -> bytes:
-    data = a2b_base64(text)
-    if b2a_base64(data, newline=False).decode() != text:
-        raise ValueError(f"{text[:20]!r} is no base64")
+def _from_hex(text: str) -> bytes:
+    data = bytes.fromhex(text)
+    if data.hex() != text:
+        raise ValueError(f"{text[:20]!r} is not hexadecimal")
     return data

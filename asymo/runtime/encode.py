@@ -6,13 +6,12 @@
     plan    {"steps", "arena", "constants", "inputs", "outputs", "run_bytes"}
     step    [kind, arguments, [[slot, offset]], node, op, [cores, chunk, unit_ns, spin_ns], ns, horizon]
 
-What JSON has no form for is an object with one key: {"tuple": [...]}, {"float": "inf"}, {"bytes": base64}, {"array": number},
-{"graph": ...}, {"type": base64 of a TypeProto}.
+What JSON has no form for is an object with one key: {"tuple": [...]}, {"float": "inf"}, {"bytes": hexadecimal}, {"array": number},
+{"graph": ...}, {"type": a TypeProto, hexadecimal}.
 """
 
 from __future__ import annotations
 
-from binascii import b2a_base64  # base64 itself takes 3 ms to import
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -39,7 +38,7 @@ def graph_to_json(graph: Graph, store: Store) -> Json:
             return None
         if value not in table:
             table[value] = len(values)
-            values.append([value.name, _type_to_json(value.type), None if value.const is None else store(value.const)])
+            values.append([value.name, type_to_json(value.type), None if value.const is None else store(value.const)])
         return table[value]
 
     def body(graph: Graph) -> Json:
@@ -66,13 +65,13 @@ def graph_to_json(graph: Graph, store: Store) -> Json:
         if isinstance(value, tuple):
             return {"tuple": [attribute(v, n) for v in value]}
         if isinstance(value, bytes):
-            return {"bytes": _base64(value)}
+            return {"bytes": value.hex()}
         if isinstance(value, np.ndarray):
             return {"array": store(value)}
         if isinstance(value, Graph):
             return {"graph": body(value)}
         if isinstance(value, TypeProto):
-            return {"type": _base64(value.serialised)}
+            return {"type": value.serialised.hex()}
         raise UnsupportedError(f"{n.where}: an attribute of type {type(value).__name__} cannot be written to a file")
 
     return {**body(graph), "values": values}
@@ -100,17 +99,14 @@ def _port_to_json(port: Port) -> Json:
     return [port.name, number_of(port.dtype), list(port.shape)]
 
 
-def _type_to_json(type: TensorType | None) -> Json:
+def type_to_json(type: TensorType | None) -> Json:
+    """The type of a value."""
     return None if type is None else [number_of(type.dtype), None if type.shape is None else list(type.shape)]
 
 
 def _plain(value: Any) -> Json:
     value = value.item() if isinstance(value, np.generic) else value
     return _float_to_json(value) if isinstance(value, float) else value
-
-
-def _base64(data: bytes) -> str:
-    return b2a_base64(data, newline=False).decode()
 
 
 def _float_to_json(value: float) -> Json:

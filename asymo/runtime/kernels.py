@@ -32,8 +32,9 @@ def here() -> Found:
     return Found(_core.isas_here(), _core.core_kind_here())
 
 
-def visit(cpus: Collection[int], look: Callable[[], Found]) -> dict[int, Found]:
-    """CPU -> what `look` finds there, in a thread that is pinned to one after the other. CPUs that cannot be visited are left out."""
+def visit(cpus: Collection[int], look: Callable[[], Found]) -> Callable[[], dict[int, Found]]:
+    """Sends a thread from CPU to CPU, pinned to one after the other, to `look` there. What it returns waits, and gives CPU -> what was
+    found. CPUs that cannot be visited are left out."""
     found: dict[int, Found] = {}
 
     def walk() -> None:
@@ -46,8 +47,12 @@ def visit(cpus: Collection[int], look: Callable[[], Found]) -> dict[int, Found]:
 
     thread = threading.Thread(target=walk, name="asymo-probe", daemon=True)
     thread.start()
-    thread.join(PATIENCE_S)
-    return dict(found)
+
+    def outcome() -> dict[int, Found]:
+        thread.join(PATIENCE_S)
+        return dict(found)
+
+    return outcome
 
 
 def common(found: Mapping[int, Found], wanted: str) -> tuple[str, str]:
@@ -72,6 +77,7 @@ class Kernels:
         self._look = look
         self._lock = threading.Lock()
         self._known: dict[int, Found] = {}
+        self._coming: Callable[[], dict[int, Found]] = dict
         self._is_settled = False
 
     @property
@@ -79,14 +85,22 @@ class Kernels:
         """CPU -> its unit in parts.HYBRID, where CPUID tells."""
         return {cpu: core.kind for cpu, core in self._known.items() if core.kind}
 
+    def begin(self, mask: Collection[int]) -> None:
+        """Begins to look at the CPUs of a mask of which nothing is known, while the caller has other things to do; `fit` waits for it."""
+        with self._lock:
+            if not self._known and self._coming is dict:
+                self._coming = visit(mask, self._look)
+
     def fit(self, mask: Collection[int]) -> frozenset[int]:
         """The CPUs of a mask that run the kernels in use. The first call decides which kernels these are.
 
         Raises UnsupportedError when ASYMO_ISA names an instruction set that some of them lack, or when none is left."""
         with self._lock:
+            self._known.update(self._coming())
+            self._coming = dict
             new = [cpu for cpu in mask if cpu not in self._known]
             if new:
-                self._known.update(visit(new, self._look))
+                self._known.update(visit(new, self._look)())
             if not self._is_settled:
                 self._settle({cpu: self._known[cpu] for cpu in mask if cpu in self._known})
                 self._is_settled = True
@@ -119,8 +133,9 @@ process = Kernels()
 
 
 def _in_child() -> None:
-    """After fork(): another thread, which is not here, may have held the lock."""
+    """After fork(): other threads, which are not here, may have held the lock, or been under way."""
     process._lock = threading.Lock()
+    process._coming = dict
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -17,13 +17,13 @@ COMPILED = b'{"__metadata__":{"format":"asymo"'
 """What an `.asymo` file has behind its first 8 bytes."""
 
 
-def open_model(source: str | bytes | os.PathLike[str]) -> Model:
-    """An ONNX model, or a compiled one, sound or not: by its name or its first bytes."""
+def model_class(source: str | bytes | os.PathLike[str]) -> type[Model]:
+    """What opens a source, sound or not, by its name or its first bytes: `Model` an ONNX model, `CompiledModel` a compiled one."""
     if not _is_compiled(source):
-        return Model(source)
+        return Model
     from asymo.runtime.compiled import CompiledModel
 
-    return CompiledModel(source)
+    return CompiledModel
 
 
 def _is_compiled(source: str | bytes | os.PathLike[str]) -> bool:

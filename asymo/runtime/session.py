@@ -23,7 +23,7 @@ from asymo.runtime.crew import Crew, everyone
 from asymo.runtime.iobinding import IOBinding, OrtValue
 from asymo.runtime.options import PROVIDERS, RunOptions, SessionOptions, with_sizes
 from asymo.runtime.stage import Arena, Env, Segment, Stage, Tools, bind
-from asymo.runtime.team import Team, wish
+from asymo.runtime.team import Team, look_ahead, wish
 
 if TYPE_CHECKING:
     from asymo.device.frequency import Outcome
@@ -85,11 +85,13 @@ class InferenceSession:
             if name not in PROVIDERS:
                 log.warning("provider %s is not available and is passed over; there are %s", name, ", ".join(PROVIDERS))
         late.recover_clocks()
+        look_ahead()
+        open_model = late.model_class(path_or_bytes)
         self._options = sess_options or SessionOptions()
         self._lock = threading.Lock()
         spin_ns = None if self._options.may_spin else 0
         self._team = Team(wish(cores, self._options.intra_op_num_threads), spin_ns)
-        self._model = late.open_model(path_or_bytes)
+        self._model = open_model(path_or_bytes)
         sizes = self._options.free_dimensions
         self._meta = self._model.meta.with_sizes(sizes)
         self._tools = Tools(self._team.crew.machine, self._team.pool, self._model.cache, self._model.host_step, self._model.files, Arena())

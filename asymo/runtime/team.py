@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -158,6 +159,12 @@ class Team:
         say = log.info if self._is_warned else log.warning
         say("%s; %s", what, remedy)
         self._is_warned = True
+
+
+def look_ahead() -> None:
+    """Begins to try the kernels on this process's cores; a Team will wait for what is found."""
+    if knobs.ROOT.get() == "/":
+        kernels.process.begin(os.sched_getaffinity(0))
 
 
 def wish(cores: str | Sequence[int] | None, threads: int) -> Wish:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 import numpy as np
 
 from asymo import log
-from asymo.collector import held
+from asymo.collector import age, held
 from asymo.errors import InvalidArgumentError, InvalidInputError, TerminatedError
 from asymo.graph.ir import TensorType
 from asymo.onnx.reader import ModelMeta, NodeArg
@@ -351,7 +351,11 @@ class InferenceSession:
 
     def _planned(self, types: Sequence[TensorType]) -> Stage:
         ready = self._model.ready_plan([t.dims for t in types if t is not None], self._tools.machine) if self._team.replans == 0 else None
-        return Stage.of_plan(ready, self._tools) if ready is not None else Stage(bind(self._model.graph, types), self._tools)
+        if ready is None:
+            return Stage(bind(self._model.graph, types), self._tools)
+        stage = Stage.of_plan(ready, self._tools)
+        age()
+        return stage
 
     @held()
     def _new_stage(self, key: tuple[Any, ...], arrays: list[Any]) -> Stage:

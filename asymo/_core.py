@@ -495,20 +495,26 @@ def gemm_packed_size(k: int, n: int) -> int:
     return int(lib.asymo_gemm_packed_size(k, n))
 
 
-def gemm_pack(b: Floats) -> Floats:
-    """Packs B[k, n] (fp32, any strides) into panels for the instruction set in use."""
+def _factors(factor: npt.NDArray[np.float64] | None) -> Any:
+    return ffi.NULL if factor is None else ffi.cast("double *", address(factor))
+
+
+def gemm_pack(b: Floats, factor: npt.NDArray[np.float64] | None = None) -> Floats:
+    """Packs B[k, n] (fp32, any strides) into panels for the instruction set in use. factor (n,), contiguous: what the columns are
+    multiplied by, rounded once."""
     (k, n), (k_stride, n_stride) = b.shape, b.strides
     packed = weights.empty(gemm_packed_size(k, n))
-    lib.asymo_gemm_pack(k, n, _floats(b), k_stride // 4, n_stride // 4, _floats(packed))
+    lib.asymo_gemm_pack(k, n, _floats(b), k_stride // 4, n_stride // 4, _factors(factor), _floats(packed))
     return packed
 
 
-def winograd_pack(tile: int, w: Floats) -> Floats:
-    """Transforms and packs W[n, c, 3, 3] (fp32) for F(tile x tile, 3x3), tile 2 or 4."""
+def winograd_pack(tile: int, w: Floats, factor: npt.NDArray[np.float64] | None = None) -> Floats:
+    """Transforms and packs W[n, c, 3, 3] (fp32) for F(tile x tile, 3x3), tile 2 or 4. factor (n,), contiguous: what the filters are
+    multiplied by, rounded once."""
     n, c = w.shape[:2]
     w = np.ascontiguousarray(w)
     packed = weights.empty(lib.asymo_winograd_packed_size(tile, c, n))
-    lib.asymo_winograd_pack(tile, c, n, _floats(w), _floats(packed))
+    lib.asymo_winograd_pack(tile, c, n, _floats(w), _factors(factor), _floats(packed))
     return packed
 
 

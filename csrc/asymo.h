@@ -374,12 +374,13 @@ asymo_gemm_row asymo_gemm_row_at(int32_t i);
 /* Geometry of the current instruction set's GEMM layout and out-of-order variant. */
 void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr);
 /* Elements of B[k,n] packed: ceil(n / nr) panels of [k][nr], zero-filled on the right.
- * What is packed (b, w, r below) may lie at any address. */
+ * What is packed (b, w, r below) may lie at any address. factor: n numbers, or NULL for ones; what is packed is each element of column j
+ * (of filter j) times factor[j] in double, rounded to float. */
 int64_t asymo_gemm_packed_size(int64_t k, int64_t n);
-void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, float *packed);
+void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, const double *factor, float *packed);
 int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n);
 /* w: [n][c][3][3] (ONNX OIHW). */
-void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, float *packed);
+void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, const double *factor, float *packed);
 /* r: ONNX's R of one direction [gates*hidden][hidden]; rows in ONNX gate order. */
 int64_t asymo_rnn_packed_size(int64_t cell, int64_t hidden);
 void asymo_rnn_pack(int64_t cell, int64_t hidden, const float *r, float *packed);

@@ -68,6 +68,15 @@ def test_pack(isa: str, rng: np.random.Generator, k: int, n: int, order: str) ->
     np.testing.assert_array_equal(packed, panels(b, _core.gemm_geometry()[1]))
 
 
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (17, 33), (127, 7), (128, 32), (300, 50)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_pack_multiplies_columns(isa: str, rng: np.random.Generator, k: int, n: int, order: Any) -> None:
+    b = guarded_copy(np.array(rng.standard_normal((k, n)), np.float32, order=order).reshape(-1, order="A")).reshape((k, n), order=order)
+    factor = guarded_copy(rng.standard_normal(n))
+    scaled = (b.astype(np.float64) * factor).astype(np.float32)
+    np.testing.assert_array_equal(_core.gemm_pack(b, factor), panels(scaled, _core.gemm_geometry()[1]))
+
+
 def gemm(
     a: np.ndarray,
     packed: np.ndarray,

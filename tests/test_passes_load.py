@@ -11,10 +11,12 @@ from _onnx_models import F, model, node
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from asymo import InferenceSession
 from asymo.graph import passes
 from asymo.graph.ir import Graph
 from asymo.graph.passes import eliminate_dead, eliminate_identity, fold_affine, fold_constants
 from asymo.onnx import host, reader
+from asymo.ops import given
 from asymo.plan.lower import Cache
 
 
@@ -22,10 +24,10 @@ def read(proto: onnx.ModelProto) -> Graph:
     return reader.read(proto.SerializeToString()).graph
 
 
-def check(proto: onnx.ModelProto, feeds: dict[str, np.ndarray], tolerance: float = 1e-5) -> Graph:
+def check(proto: onnx.ModelProto, feeds: dict[str, np.ndarray], tolerance: float = 1e-5, defers: bool = False) -> Graph:
     """Runs all load passes and compares; returns the graph."""
     graph = read(proto)
-    cache = Cache(host.evaluate)
+    cache = Cache(host.evaluate, defers=defers)
     for step in passes.LOAD:
         step.run(graph, cache)
     for step in passes.LOAD:
@@ -67,14 +69,54 @@ SOURCES: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...], int]] = {
 }
 
 
+@pytest.mark.parametrize("defers", [False, True])
 @pytest.mark.parametrize("name", SOURCES)
-def test_batchnorm_folds_into_the_weights_before_it(name: str, rng: np.random.Generator) -> None:
+def test_batchnorm_folds_into_the_weights_before_it(name: str, defers: bool, rng: np.random.Generator) -> None:
     source, x_shape, w_shape, channels = SOURCES[name]
     constants = {"w": floats(rng, *w_shape), "b": floats(rng, channels), **batchnorm(rng, channels)}
     proto = model([source, BN], [("x", F, list(x_shape))], constants=constants)
-    graph = check(proto, {"x": floats(rng, *x_shape)})
+    graph = check(proto, {"x": floats(rng, *x_shape)}, defers=defers)
     assert ops_of(graph) == [source.op_type]
     assert graph.outputs[0].name == "y"
+
+
+PACKED: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "1x1": ((2, 40, 6, 5), (35, 40, 1, 1), {}),
+    "1x1 with a stride": ((2, 40, 6, 5), (35, 40, 1, 1), {"strides": [2, 2]}),
+    "Winograd": ((1, 64, 30, 30), (64, 64, 3, 3), {"pads": [1, 1, 1, 1]}),
+    "depthwise": ((1, 33, 6, 5), (33, 1, 3, 3), {"group": 33}),
+    "groups": ((1, 6, 6, 5), (34, 3, 3, 2), {"group": 2}),
+    "1-D": ((2, 4, 9), (6, 4, 3), {}),
+}
+
+
+@pytest.mark.parametrize("name", PACKED)
+def test_sessions_pack_weights_times_a_batchnorm(name: str, rng: np.random.Generator) -> None:
+    """Twice: for two sets of shapes from the same packed weights."""
+    x_shape, w_shape, attrs = PACKED[name]
+    constants = {"w": floats(rng, *w_shape), **batchnorm(rng, w_shape[0])}
+    proto = model([node("Conv", ["x", "w"], ["u"], **attrs), BN], [("x", F, ["n", *x_shape[1:]])], constants=constants)
+    session, oracle = InferenceSession(proto.SerializeToString()), ReferenceEvaluator(proto)
+    for batch in (x_shape[0], 3):
+        x = {"x": floats(rng, batch, *x_shape[1:])}
+        (want,) = oracle.run(None, x)
+        np.testing.assert_allclose(session.run(None, x)[0], want, rtol=1e-4, atol=1e-4 * float(np.abs(want).max()))
+
+
+def test_a_second_factor_multiplies_the_rounded_product(rng: np.random.Generator) -> None:
+    w, batch = floats(rng, 6, 4, 3, 3), batchnorm(rng, 6)
+    constants = {"w": w, "c": floats(rng, 6, 1, 1), "d": floats(rng, 6, 1, 1), **batch}
+    nodes = [node("Conv", ["x", "w"], ["u"]), node("BatchNormalization", ["u", "s", "t", "mean", "var"], ["v"], epsilon=1e-3)]
+    nodes += [node("Add", ["v", "d"], ["a"]), node("Mul", ["a", "c"])]
+    proto = model(nodes, [("x", F, [1, 4, 6, 5])], constants=constants)
+    x = {"x": floats(rng, 1, 4, 6, 5)}
+    graphs = [check(proto, x, defers=defers) for defers in (False, True)]
+    eager, deferred = (given(graph.nodes[0].inputs, 1) for graph in graphs)
+    k = batch["s"].astype(np.float64) / np.sqrt(batch["var"].astype(np.float64) + np.float32(1e-3))
+    once = (w * k.reshape(6, 1, 1, 1)).astype(np.float32)
+    for value in (eager, deferred):
+        np.testing.assert_array_equal(value.const, (once * constants["c"].astype(np.float64).reshape(6, 1, 1, 1)).astype(np.float32))
+    assert [type(v).__name__ for v in (eager, deferred)] == ["Value", "ScaledValue"]
 
 
 def test_batchnorm_folds_into_grouped_transposed_convolution(rng: np.random.Generator) -> None:

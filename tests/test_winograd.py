@@ -67,7 +67,7 @@ def packed(tile: int, w: np.ndarray) -> np.ndarray:
     n, c = w.shape[:2]
     result = guarded(lib.asymo_winograd_packed_size(tile, c, n))
     w = np.ascontiguousarray(w)
-    lib.asymo_winograd_pack(tile, c, n, ffi.cast("float *", w.ctypes.data), ffi.cast("float *", result.ctypes.data))
+    lib.asymo_winograd_pack(tile, c, n, ffi.cast("float *", w.ctypes.data), ffi.NULL, ffi.cast("float *", result.ctypes.data))
     return result
 
 
@@ -220,3 +220,12 @@ def test_transformed_weights(isa: str, tile: int) -> None:
     for kh in range(3):
         for kw in range(3):
             np.testing.assert_allclose(y[0, :, :, 3 * kh + kw], padded[kh : kh + 8, kw : kw + 8], atol=1e-4)
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("n", [1, 7, 33])
+def test_transformed_weights_times_a_factor(isa: str, tile: int, n: int, rng: np.random.Generator) -> None:
+    """The same bits as of filters that NumPy has multiplied."""
+    w, factor = rng.standard_normal((n, 5, 3, 3)).astype(np.float32), rng.standard_normal(n)
+    scaled = (w * factor.reshape(n, 1, 1, 1)).astype(np.float32)
+    np.testing.assert_array_equal(_core.winograd_pack(tile, w, factor), packed(tile, scaled))

@@ -88,8 +88,22 @@ class Value:
         """Bytes of the elements; the shape must be concrete."""
         return prod(self.shape) * self.dtype.itemsize
 
+    @property
+    def is_const(self) -> bool:
+        return self.const is not None
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """What packing makes a constant's packed form of: its elements; of a `ScaledValue` weights and factor."""
+        assert self.const is not None, f"{self.name!r} is no constant"
+        return [self.const]
+
+    def twin(self) -> Value:
+        """The same value without producer and users."""
+        return Value(self.name, self.type, self.const)
+
     def __repr__(self) -> str:
-        return f"Value({self.name!r}, {self.type}{', const' if self.const is not None else ''})"
+        return f"Value({self.name!r}, {self.type}{', const' if self.is_const else ''})"
 
 
 class Node:
@@ -190,7 +204,7 @@ class Graph:
         """Every constant that some node or output uses."""
         seen: set[Value] = set()
         for value in [v for node in self.nodes for v in node.inputs] + list(self.outputs):
-            if value is not None and value.const is not None and value not in seen:
+            if value is not None and value.is_const and value not in seen:
                 seen.add(value)
                 yield value
 
@@ -211,7 +225,7 @@ class Graph:
         found: dict[Value, None] = {}
         for node in self.nodes:
             inner = (v for sub in node.attrs.values() if isinstance(sub, Graph) for v in sub.captures)
-            found.update(dict.fromkeys(v for v in (*node.inputs, *inner) if v is not None and v.const is None and v not in own))
+            found.update(dict.fromkeys(v for v in (*node.inputs, *inner) if v is not None and not v.is_const and v not in own))
         return list(found)
 
     # ---- writing
@@ -265,11 +279,11 @@ class Graph:
         twins = {} if table is None else table
 
         def use(value: Value) -> Value:
-            return value if value.const is None and value not in twins else make(value)
+            return make(value) if value.is_const or value in twins else value
 
         def make(value: Value) -> Value:
             if value not in twins:
-                twins[value] = Value(value.name, value.type, value.const)
+                twins[value] = value.twin()
             return twins[value]
 
         copy.inputs = [make(v) for v in self.inputs]

@@ -195,13 +195,12 @@ def _emit_gemm(site: _Site, lo: Lowering) -> None:
 def _winograd_tile(site: _Site) -> int:
     """The side of the output tiles, 0 for no Winograd: this form does not do this convolution, or gains nothing."""
     win = site.win
-    fits = (win.kernel, win.stride, win.dilation, site.group) == ((3, 3), (1, 1), (1, 1), 1) and site.w.const is not None
+    fits = (win.kernel, win.stride, win.dilation, site.group) == ((3, 3), (1, 1), (1, 1), 1) and site.w.is_const
     return winograd_tile(site.c, site.n, win.out, site.batch) if fits else 0
 
 
 def _emit_winograd(site: _Site, lo: Lowering, tile: int) -> None:
-    assert site.w.const is not None
-    packed = lo.derive(("winograd", tile), [site.w.const], layout.pack_winograd(tile))
+    packed = lo.derive(("winograd", tile), site.w.parts, layout.pack_winograd(tile))
     lo.emit("winograd", {"tile": tile, "c": site.c, "n": site.n, **_planes(site, 2)}, [site.x, packed, *site.tail])
 
 
@@ -240,8 +239,8 @@ def cut_line(args: Mapping[str, Any]) -> Args:
 
 def depthwise_weights(lo: Lowering, w: Value, channels: int, taps: int) -> Tensor:
     """W as [taps][channels]."""
-    if w.const is not None:
-        return lo.derive("depthwise", [w.const], layout.pack_depthwise)
+    if w.is_const:
+        return lo.derive("depthwise", w.parts, layout.pack_depthwise)
     source, target = lo.input(w), lo.temp((taps, channels))
     copy(lo, source, target, (taps, channels), (1, taps), (channels, 1))
     return target
@@ -249,8 +248,8 @@ def depthwise_weights(lo: Lowering, w: Value, channels: int, taps: int) -> Tenso
 
 def pack_weights(lo: Lowering, w: Value, groups: int) -> Tensor:
     """W[M, C / groups, kernel...] packed group by group; by steps when it is no constant."""
-    if w.const is not None:
-        return lo.derive(("conv", groups), [w.const], layout.pack_conv(groups))
+    if w.is_const:
+        return lo.derive(("conv", groups), w.parts, layout.pack_conv(groups))
     m, c, *kernel = w.shape
     n, taps = m // groups, prod(kernel)
     source, turned = lo.input(w), lo.temp((m, taps * c))

@@ -15,6 +15,15 @@ import numpy as np
 from asymo import _core
 
 Floats = np.ndarray
+Factor = np.ndarray | None
+"""What the output channels of weights are multiplied by, in float64 and rounded once; None: as they are."""
+
+
+def product(w: Floats, k: np.ndarray) -> Floats:
+    """w k in double, each element rounded once; numpy widens block by block."""
+    result = empty(w.shape)
+    np.multiply(w, k, out=result, dtype=np.float64, casting="same_kind")
+    return result
 
 
 _panel: ContextVar[int | None] = ContextVar("panel", default=None)
@@ -51,12 +60,16 @@ def unpack_panels(packed: Floats, k: int, n: int, nr: int) -> Floats:
     return wide[:, :n]
 
 
-def pack_gemm(b: Floats) -> Floats:
-    """B[..., k, n] fp32, any strides, packed entry after entry: [entries * packed_size(k, n)]."""
+def pack_gemm(b: Floats, factor: Factor = None) -> Floats:
+    """B[..., k, n] fp32, any strides, packed entry after entry: [entries * packed_size(k, n)]. factor: (... * n,), of the columns."""
     nr = _panel.get()
     if b.ndim == 2:
-        return _core.gemm_pack(b) if nr is None else pack_panels(b, nr)
-    entries = [pack_gemm(m) for m in b.reshape(-1, *b.shape[-2:])]
+        if nr is None:
+            return _core.gemm_pack(b, factor)
+        return pack_panels(b if factor is None else product(b, factor), nr)
+    matrices = b.reshape(-1, *b.shape[-2:])
+    factors = [None] * len(matrices) if factor is None else factor.reshape(len(matrices), -1)
+    entries = [pack_gemm(*entry) for entry in zip(matrices, factors, strict=True)]
     if len(entries) == 1:  # nothing to copy
         return entries[0]
     return np.concatenate(entries) if entries else np.empty(0, np.float32)
@@ -67,27 +80,29 @@ def pack_gemm_transposed(b: Floats) -> Floats:
     return pack_gemm(np.swapaxes(b, -1, -2))
 
 
-def pack_conv(groups: int) -> Callable[[Floats], Floats]:
-    """A function that packs W[M, C / groups, kernel...] group by group as B[k = (kernel..., C / groups), n = M / groups]."""
+def pack_conv(groups: int) -> Callable[..., Floats]:
+    """A function of W[M, C / groups, kernel...] and perhaps a factor, which packs group by group as
+    B[k = (kernel..., C / groups), n = M / groups]."""
 
-    def pack(w: Floats) -> Floats:
+    def pack(w: Floats, factor: Factor = None) -> Floats:
         n, c = w.shape[0] // groups, w.shape[1]
         taps = prod(w.shape[2:])
-        return pack_gemm(w.reshape(groups, n, c, taps).transpose(0, 3, 2, 1).reshape(groups, taps * c, n))
+        return pack_gemm(w.reshape(groups, n, c, taps).transpose(0, 3, 2, 1).reshape(groups, taps * c, n), factor)
 
     return pack
 
 
-def pack_depthwise(w: Floats) -> Floats:
+def pack_depthwise(w: Floats, factor: Factor = None) -> Floats:
     """W[C, 1, kernel...] as [kernel...][C]."""
-    return np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
+    taps = np.ascontiguousarray(w.reshape(w.shape[0], -1).T)
+    return taps if factor is None else product(taps, factor)
 
 
-def pack_winograd(tile: int) -> Callable[[Floats], Floats]:
-    """A function that transforms and packs W[n, c, 3, 3] for F(tile x tile, 3x3)."""
+def pack_winograd(tile: int) -> Callable[..., Floats]:
+    """A function of W[n, c, 3, 3] and perhaps a factor, which transforms and packs for F(tile x tile, 3x3)."""
 
-    def pack(w: Floats) -> Floats:
-        packed, nr = _core.winograd_pack(tile, w), _panel.get()
+    def pack(w: Floats, factor: Factor = None) -> Floats:
+        packed, nr = _core.winograd_pack(tile, w, factor), _panel.get()
         if nr is None:
             return packed
         n, c = w.shape[:2]

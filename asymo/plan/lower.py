@@ -46,10 +46,12 @@ class Mapped(Protocol):
 class Cache:
     """Arrays derived from constants (packed weights, folded scales, tables), kept over all plans of a session.
 
-    `evaluate` is how constants are computed that need the host. `files`: where constants may lie that nobody owns."""
+    `evaluate` is how constants are computed that need the host. `files`: where constants may lie that nobody owns. `defers`: whether passes
+    may leave weights `Scaled`."""
 
-    def __init__(self, evaluate: Evaluate | None = None, files: Mapped | None = None) -> None:
+    def __init__(self, evaluate: Evaluate | None = None, files: Mapped | None = None, defers: bool = False) -> None:
         self.evaluate = evaluate
+        self.defers = defers
         self._files = files
         self._arrays: dict[tuple[Hashable, tuple[int, ...]], tuple[tuple[np.ndarray, ...], np.ndarray]] = {}
 
@@ -78,7 +80,7 @@ class Cache:
 
 def constant_bytes(graph: Graph) -> int:
     """Bytes of the constants that a run reads."""
-    values = {v for node in graph.nodes for v in node.inputs if v is not None and v.const is not None}
+    values = {v for node in graph.nodes for v in node.inputs if v is not None and v.is_const}
     return sum(v.nbytes for v in values)
 
 

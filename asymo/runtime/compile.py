@@ -69,7 +69,7 @@ def compile_model(
 
     Raises UnsupportedError naming a node that only the host can run, and what `reader.read` and `planning.types_for` raise.
     """
-    model = Model(source)
+    model = Model(source, defers=False)
     is_fixed = all(type is not None and type.is_concrete for _, type in model.inputs)
     drafts = [_draft(model, machine, shapes, allow_host) for machine in machines]
     is_whole = all(len(draft.plans) == len(shapes) for draft in drafts)

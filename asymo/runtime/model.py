@@ -26,11 +26,11 @@ class Model:
     files: Files
     inputs: tuple[tuple[str, TensorType | None], ...]
 
-    def __init__(self, source: str | bytes | os.PathLike[str]) -> None:
-        """Reads the model and runs the LOAD passes. Raises as `reader.read` does."""
+    def __init__(self, source: str | bytes | os.PathLike[str], defers: bool = True) -> None:
+        """Reads the model and runs the LOAD passes. defers: see `Cache`. Raises as `reader.read` does."""
         self.files = Files()
         self.graph, self.meta = reader.read(source, self.files)
-        self.cache = Cache(host.evaluate, self.files)
+        self.cache = Cache(host.evaluate, self.files, defers)
         for step in passes.LOAD:
             step.run(self.graph, self.cache)
         self.inputs = tuple((v.name, v.type) for v in self.graph.inputs)

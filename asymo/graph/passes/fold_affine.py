@@ -4,6 +4,8 @@ Requires: constants folded. Does: where a Conv, ConvTranspose, Gemm or BatchNorm
 BatchNormalization (inference), or a Mul, Div, Add or Sub by constants of one number per channel, the weights take that over. Computed in
 float64, rounded once per folded node. Ensures: no such pair is left.
 
+Where the cache defers, a Conv's W' is left to packing (graph/scaled.py).
+
     W' = k W (per output channel),  b' = k b + d,  BatchNormalization: k = scale / sqrt(var + epsilon), d = B - k mean
 """
 
@@ -14,8 +16,9 @@ from collections.abc import Callable
 import numpy as np
 
 from asymo.graph.ir import Graph, Node, Value
+from asymo.graph.scaled import Scaled, ScaledValue
 from asymo.ops import given, known
-from asymo.plan import layout
+from asymo.plan.layout import product
 from asymo.plan.lower import Cache
 
 _SOURCES = {"Conv", "ConvTranspose", "Gemm", "BatchNormalization"}
@@ -52,21 +55,20 @@ def _source(graph: Graph, node: Node) -> Node | None:
 def _channels(source: Node) -> int | None:
     """Output channels of a source whose weights are constant fp32; None when it cannot take anything over."""
     weights = [v for v in source.inputs[1:] if v is not None]
-    if not _has_one_output(source) or any(v.const is None or v.const.dtype != np.float32 for v in weights):
+    if not _has_one_output(source) or any(not v.is_const or v.dtype != np.float32 for v in weights):
         return None
-    w = weights[0].const
-    assert w is not None
+    shape = weights[0].shape
     match source.op:
         case "Conv":
-            return int(w.shape[0])
+            return shape[0]
         case "ConvTranspose":
-            return int(w.shape[1] * source.attrs.get("group", 1))
+            return int(shape[1] * source.attrs.get("group", 1))
         case "Gemm":
-            channels = w.shape[0 if source.attrs.get("transB", 0) else 1]
+            channels = shape[0 if source.attrs.get("transB", 0) else 1]
             c = source.input(2)
             is_row = c is None or (c.const is not None and c.const.size in (1, channels) and c.const.shape[-1:] in ((), (1,), (channels,)))
             return channels if is_row else None
-    return None if source.attrs.get("training_mode", 0) else w.shape[0]
+    return None if source.attrs.get("training_mode", 0) else shape[0]
 
 
 def _rank(source: Node) -> int | None:
@@ -74,7 +76,7 @@ def _rank(source: Node) -> int | None:
     if source.op == "BatchNormalization":
         type = given(source.inputs).type
         return len(type.shape) if type is not None and type.shape is not None else None
-    return known(source, 1).ndim
+    return len(given(source.inputs, 1).shape)
 
 
 def _is_affine(node: Node, other: int, channels: int, rank: int | None) -> bool:
@@ -130,12 +132,22 @@ def _fold(graph: Graph, source: Node, node: Node, cache: Cache) -> None:
     n = len(constants)
     key = ("affine", source.op, tuple(sorted((k, str(v)) for k, v in source.attrs.items())), node.op, node.attrs.get("epsilon"))
     w, b = source.inputs[1], source.input(2)
-    assert w is not None and w.const is not None
+    assert w is not None
     biases = [b.const] if b is not None and b.const is not None else []
 
-    def scaled_weights(*arrays: np.ndarray) -> np.ndarray:
-        k, _ = affine(*arrays[:n])
-        return arrays[n] if k is None else _scale(source, arrays[n], k)
+    def factor(*arrays: np.ndarray) -> np.ndarray:
+        k, _ = affine(*arrays)
+        assert k is not None
+        return np.ascontiguousarray(k)
+
+    def new_weights(*arrays: np.ndarray) -> np.ndarray:
+        return _scale(source, arrays[n], factor(*arrays[:n]))
+
+    def scaled() -> Value:
+        array = known(source, 1)
+        if source.op == "Conv" and cache.defers:
+            return ScaledValue(graph.fresh_name(w.name), Scaled(array, cache.derive((*key, "factor"), constants, factor)))
+        return graph.constant(cache.derive((*key, "weights"), [*constants, array], new_weights), w.name)
 
     def new_bias(*arrays: np.ndarray) -> np.ndarray:
         k, d = affine(*arrays[:n])
@@ -145,8 +157,8 @@ def _fold(graph: Graph, source: Node, node: Node, cache: Cache) -> None:
         result = (old if k is None else old * k) + (0.0 if d is None else d)
         return np.broadcast_to(result, (channels,)).astype(np.float32)
 
-    if affine(*constants)[0] is not None:
-        source.set_input(1, graph.constant(cache.derive((*key, "weights"), [*constants, w.const], scaled_weights), w.name))
+    if node.op not in ("Add", "Sub"):
+        source.set_input(1, scaled())
     source.set_input(2, graph.constant(cache.derive((*key, "bias"), [*constants, *biases], new_bias), b.name if b else f"{w.name}.bias"))
     if source.op == "Gemm":
         source.attrs["beta"] = 1.0
@@ -168,17 +180,10 @@ def _scale(source: Node, w: np.ndarray, k: np.ndarray) -> np.ndarray:
     if source.op == "ConvTranspose":  # (C, M / g, ...), input channels grouped
         groups = source.attrs.get("group", 1)
         split = w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
-        return _product(split, k.reshape(groups, 1, w.shape[1], *(1,) * (w.ndim - 2))).reshape(w.shape)
+        return product(split, k.reshape(groups, 1, w.shape[1], *(1,) * (w.ndim - 2))).reshape(w.shape)
     if source.op == "Gemm":
-        return _product(w, k[:, None] if source.attrs.get("transB", 0) else k)
-    return _product(w, k.reshape(-1, *(1,) * (w.ndim - 1)))
-
-
-def _product(w: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """w k in double, each element rounded once; numpy widens block by block."""
-    result = layout.empty(w.shape)
-    np.multiply(w, k, out=result, dtype=np.float64, casting="same_kind")
-    return result
+        return product(w, k[:, None] if source.attrs.get("transB", 0) else k)
+    return product(w, k.reshape(-1, *(1,) * (w.ndim - 1)))
 
 
 def ensures(graph: Graph) -> None:

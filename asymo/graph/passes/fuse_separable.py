@@ -70,7 +70,7 @@ def _plain(node: Node | None) -> bool:
     if not is_op(node, "Conv", domain="asymo") or node.attrs.get("act") == "prelu" or node.input(SCALE) is not None:
         return False
     w = given(node.inputs, 1)
-    return w.const is not None and len(w.shape) == 4 and 0 not in given(node.outputs).shape
+    return w.is_const and len(w.shape) == 4 and 0 not in given(node.outputs).shape
 
 
 def is_depthwise(node: Node) -> bool:

@@ -40,7 +40,7 @@ def run(graph: Graph, cache: Cache) -> bool:
     sizes = [batch // slices + (i < batch % slices) for i in range(slices)]
     made, inside = {v for node in part for v in node.outputs}, set(part)
     results = [v for node in part for v in node.outputs if v is not None and (graph.is_output(v) or not inside.issuperset(v.users))]
-    sources = list(dict.fromkeys(v for node in part for v in node.inputs if v is not None and v.const is None and v not in made))
+    sources = list(dict.fromkeys(v for node in part for v in node.inputs if v is not None and not v.is_const and v not in made))
     pieces = {source: [_slice(graph, source, n) for n in sizes] for source in sources}
     parts = ints(graph, sizes, "images")
     nodes = [Node("Split", [source, parts], pieces[source], {"axis": 0}, name=f"{source.name}/images", opset=NEWEST) for source in sources]
@@ -68,7 +68,7 @@ def _part(graph: Graph, batch: int) -> list[Node]:
     part: list[Node] = []
     saved = most = best = 0
     for node in graph.nodes:
-        if not all(v is None or v.const is not None or v in images for v in node.inputs) or not is_by_image(node, batch):
+        if not all(v is None or v.is_const or v in images for v in node.inputs) or not is_by_image(node, batch):
             continue
         images.update(v for v in node.outputs if v is not None)
         part.append(node)
@@ -80,13 +80,13 @@ def _part(graph: Graph, batch: int) -> list[Node]:
 
 def saving(node: Node, batch: int) -> int:
     """Bytes that memory no longer moves for the node when images come one after the other."""
-    weights = sum(v.nbytes for v in node.inputs if v is not None and v.const is not None)
+    weights = sum(v.nbytes for v in node.inputs if v is not None and v.is_const)
     return (moved(node) if moved(node) > CACHE_BYTES else 0) - (batch - 1) * weights
 
 
 def moved(node: Node) -> int:
     """Bytes that the node reads and writes, but weights."""
-    return sum(v.nbytes for v in (*node.inputs, *node.outputs) if v is not None and v.const is None)
+    return sum(v.nbytes for v in (*node.inputs, *node.outputs) if v is not None and not v.is_const)
 
 
 def is_by_image(node: Node, batch: int) -> bool:
@@ -99,7 +99,7 @@ def is_by_image(node: Node, batch: int) -> bool:
 
 def _elementwise(node: Node, batch: int) -> bool:
     rank = len(given(node.outputs).shape)
-    return all(v is None or (len(v.shape) == rank if v.const is None else len(v.shape) < rank or v.shape[0] == 1) for v in node.inputs)
+    return all(v is None or (len(v.shape) == rank if not v.is_const else len(v.shape) < rank or v.shape[0] == 1) for v in node.inputs)
 
 
 def _product(node: Node, batch: int) -> bool:
@@ -109,7 +109,7 @@ def _product(node: Node, batch: int) -> bool:
 
 
 def _axis(node: Node, batch: int) -> bool:
-    constant = any(v is not None and v.const is not None for v in node.inputs) and node.op == "Concat"
+    constant = any(v is not None and v.is_const for v in node.inputs) and node.op == "Concat"
     return not constant and node.attrs.get("axis", 0) % len(given(node.outputs).shape) != 0
 
 

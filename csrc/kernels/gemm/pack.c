@@ -53,9 +53,31 @@ void asymo_gemm_pack_panel(int64_t k, int64_t n, int64_t nr, const asymo_loose_f
         copy_columns(k, n, nr, b, k_stride, n_stride, panel);
 }
 
-void asymo_gemm_pack(int64_t k, int64_t n, const float *source, int64_t k_stride, int64_t n_stride, float *packed) {
+/* Columns of a panel times their factors. */
+static void scale_columns(int64_t k, int64_t n, int64_t nr, const double *factor, float *panel) {
+    for (int64_t i = 0; i < k; i++, panel += nr)
+        for (int64_t j = 0; j < n; j++) panel[j] = (float)(panel[j] * factor[j]);
+}
+
+enum { SCALED_ROWS = 128 }; /* packed, then scaled while they are in L1 */
+
+static void pack_scaled(int64_t k, int64_t n, int64_t nr, const asymo_loose_float *b, int64_t k_stride, int64_t n_stride,
+                        const double *factor, float *panel) {
+    for (int64_t i = 0; i < k; i += SCALED_ROWS) {
+        const int64_t rows = ASYMO_MIN(SCALED_ROWS, k - i);
+        asymo_gemm_pack_panel(rows, n, nr, b + i * k_stride, k_stride, n_stride, panel + i * nr);
+        scale_columns(rows, n, nr, factor, panel + i * nr);
+    }
+}
+
+void asymo_gemm_pack(int64_t k, int64_t n, const float *source, int64_t k_stride, int64_t n_stride, const double *factor, float *packed) {
     const asymo_loose_float *b = source;
     const int64_t nr = asymo_gemm_row_for(ASYMO_CORE_ANY)->nr;
-    for (int64_t j = 0; j < n; j += nr, packed += k * nr)
-        asymo_gemm_pack_panel(k, ASYMO_MIN(nr, n - j), nr, b + j * n_stride, k_stride, n_stride, packed);
+    for (int64_t j = 0; j < n; j += nr, packed += k * nr) {
+        const int64_t columns = ASYMO_MIN(nr, n - j);
+        if (factor)
+            pack_scaled(k, columns, nr, b + j * n_stride, k_stride, n_stride, factor + j, packed);
+        else
+            asymo_gemm_pack_panel(k, columns, nr, b + j * n_stride, k_stride, n_stride, packed);
+    }
 }

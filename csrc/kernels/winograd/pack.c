@@ -32,24 +32,29 @@ static void transform(int64_t T, const double (*g)[3], double (*w)[LANES], int64
     }
 }
 
-/* Row k of a panel of all U: the filters w[columns][c][3][3] of one input channel, zeros behind them. */
-static void pack_row(int64_t T, const double (*g)[3], const asymo_loose_float *w, int64_t c, int64_t columns, int64_t nr, int64_t size,
-                     float *row) {
+/* Row k of a panel of all U: the filters w[columns][c][3][3] of one input channel, times their factors, zeros behind them. */
+static void pack_row(int64_t T, const double (*g)[3], const asymo_loose_float *w, const double *factor, int64_t c, int64_t columns,
+                     int64_t nr, int64_t size, float *row) {
     for (int64_t i = 0; i < columns; i += LANES) {
         double filters[9][LANES];
-        for (int64_t l = 0; l < LANES; l++)
-            for (int tap = 0; tap < 9; tap++) filters[tap][l] = i + l < columns ? w[(i + l) * c * 9 + tap] : 0;
+        for (int64_t l = 0; l < LANES; l++) {
+            const double times = factor && i + l < columns ? factor[i + l] : 1;
+            for (int tap = 0; tap < 9; tap++) filters[tap][l] = i + l < columns ? (float)(w[(i + l) * c * 9 + tap] * times) : 0;
+        }
         transform(T, g, filters, size, row + i);
     }
     for (int64_t xi = 0; xi < T * T && columns < nr; xi++) memset(row + xi * size + columns, 0, (size_t)(nr - columns) * sizeof *row);
 }
 
-void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *source, float *packed) {
+void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *source, const double *factor, float *packed) {
     const asymo_loose_float *w = source;
     const double(*g)[3] = tile == 2 ? g2 : g4;
     const int64_t size = asymo_gemm_packed_size(c, n);
     int64_t mr, nr, kr;
-    asymo_gemm_geometry(&mr, &nr, &kr);                   /* nr is a multiple of LANES */
-    for (int64_t j = 0; j < n; j += nr, packed += c * nr) /* panel by panel of all U */
-        for (int64_t k = 0; k < c; k++) pack_row(tile + 2, g, w + (j * c + k) * 9, c, ASYMO_MIN(nr, n - j), nr, size, packed + k * nr);
+    asymo_gemm_geometry(&mr, &nr, &kr);                     /* nr is a multiple of LANES */
+    for (int64_t j = 0; j < n; j += nr, packed += c * nr) { /* panel by panel of all U */
+        const double *times = factor ? factor + j : NULL;
+        for (int64_t k = 0; k < c; k++)
+            pack_row(tile + 2, g, w + (j * c + k) * 9, times, c, ASYMO_MIN(nr, n - j), nr, size, packed + k * nr);
+    }
 }

@@ -24,6 +24,10 @@ WAKE_S, BARRIER_S, CLAIM_S, MEMORY_B = 5e-6, 0.5e-6, 60e-9, 12e9
 IN_ORDER_EFFICIENCY, EFFICIENCY = 0.7, 0.9
 """Of the FMA peak, in a GEMM: ACL's SGEMM on A53 2.78 of 4; ours 0.92 to 0.95 on Zen 4."""
 
+GEMV_MACS = 0.75
+"""Time of a multiply-add of a matrix times a vector, of one in a GEMM: a part passes while weights are awaited. Six calibrations of a Zen 4
+(asymo-bench calibrate, 22 and 23 November 2026): 0.69 to 0.78, all cores busy 0.71 to 0.83."""
+
 
 class Rates(NamedTuple):
     """Seconds per feature of one kernel class, in the order of `features.CLASSES`: with one core busy, and with all of its type."""
@@ -152,14 +156,14 @@ def generic(
     reached = efficiency or (IN_ORDER_EFFICIENCY if in_order else EFFICIENCY)
     slow = 1.5 if in_order else 1.0
 
-    def price(feature: str, busy: bool) -> float:
+    def price(name: str, feature: str, busy: bool) -> float:
         if feature == "macs":
-            return 1 / (clock * fma * reached)
+            return (GEMV_MACS if name == "gemv" else 1) / (clock * fma * reached)
         if feature in MEMORY:
             return max(1 / memory_B, CYCLES["far"] / clock) if not busy else cores / memory_B
         if feature in ("lane", "tap", "stall", "alias", "enter"):
             return slow * CYCLES[feature] / (clock * fma)
         return slow * CYCLES[feature] / clock
 
-    classes = {c: Rates(tuple(price(f, False) for f in names), tuple(price(f, True) for f in names)) for c, names in CLASSES.items()}
+    classes = {c: Rates(tuple(price(c, f, False) for f in names), tuple(price(c, f, True) for f in names)) for c, names in CLASSES.items()}
     return TypeSpeeds(name, cores, cores, in_order, l1_bytes, l2_bytes, l2_sharers, l3_bytes, slow * CLAIM_S, classes)

@@ -36,8 +36,9 @@ class TensorType(NamedTuple):
     @property
     def dims(self) -> tuple[int, ...]:
         """The shape of a concrete type."""
-        assert self.is_concrete, f"{self} is not concrete"
-        return self.shape  # type: ignore[return-value]
+        shape = self.shape
+        assert shape is not None and _KNOWN.issuperset(map(type, shape)), f"{self} is not concrete"
+        return shape  # type: ignore[return-value]
 
     @property
     def rank(self) -> int:

@@ -24,6 +24,7 @@ class _File(NamedTuple):
     data: mmap.mmap
     begin: int
     """Address of the first byte."""
+    end: int
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -40,7 +41,7 @@ class Files:
         """Maps an open file that is not empty."""
         data = mmap.mmap(fd, 0, access=mmap.ACCESS_READ)
         begin = np.frombuffer(data, np.uint8).__array_interface__["data"][0]
-        self._files.append(_File(path, _stamp(os.fstat(fd)), data, begin))
+        self._files.append(_File(path, _stamp(os.fstat(fd)), data, begin, begin + len(data)))
         return data
 
     def holds(self, array: np.ndarray) -> bool:
@@ -49,7 +50,10 @@ class Files:
 
     def _of(self, array: np.ndarray) -> _File | None:
         at = array.__array_interface__["data"][0]
-        return next((f for f in self._files if f.begin <= at < f.begin + len(f.data)), None)
+        for file in self._files:
+            if file.begin <= at < file.end:
+                return file
+        return None
 
     def release(self, array: np.ndarray) -> None:
         """Gives the memory of a mapped array back; when it is read again the system reads the file again."""

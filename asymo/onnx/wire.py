@@ -79,13 +79,22 @@ _NUMBERS: dict[str, np.dtype] = {
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _WIRE = {"int": _VARINT, "int32": _VARINT, "uint": _VARINT, "float": _FIXED32, "double": _FIXED64}
 
-_RULES = {
-    message: {
-        number: (name, kind.lstrip("*"), kind[0] == "*", _WIRE.get(kind.lstrip("*"), _BYTES)) for number, (name, kind) in fields.items()
-    }
-    for message, fields in _FIELDS.items()
-}
-"""message: {field number: (name, kind without "*", whether it is repeated, wire type)}"""
+_PACKED = "packed "
+
+
+def _rules(fields: dict[int, tuple[str, str]]) -> dict[int, tuple[str, str, bool]]:
+    """{field number and wire type as they lie in the file: (name, kind without "*", whether it is repeated)}; what is not here is skipped.
+    Numbers that are repeated may come packed: then their kind begins with _PACKED."""
+    rules: dict[int, tuple[str, str, bool]] = {}
+    for number, (name, starred) in fields.items():
+        kind, is_repeated = starred.lstrip("*"), starred[0] == "*"
+        rules[number << 3 | _WIRE.get(kind, _BYTES)] = name, kind, is_repeated
+        if is_repeated and kind in _WIRE:
+            rules[number << 3 | _BYTES] = name, _PACKED + kind, True
+    return rules
+
+
+_RULES = {message: _rules(fields) for message, fields in _FIELDS.items()}
 
 
 class Message:
@@ -135,54 +144,53 @@ def _read(data: memoryview, at: int, end: int, message: Message, depth: int) -> 
     into = message.__dict__
     rules = _RULES[into["_kind"]]
     while at < end:
-        key, at = (data[at], at + 1) if data[at] < 128 else _varint(data, at, end)
-        wire = key & 7
+        key = data[at]
+        at += 1
+        if key > 127:
+            key, at = _varint(data, at - 1, end)
+        wire, size = key & 7, 0
         if wire in (_BYTES, _VARINT):
-            size, at = (data[at], at + 1) if at < end and data[at] < 128 else _varint(data, at, end)
-            start, at = at, at + size if wire == _BYTES else at
-        else:
-            size, start, at = 0, at, at + _fixed_size(wire, at)
+            size = data[at] if at < end else 128
+            if size < 128:
+                at += 1
+            else:
+                size, at = _varint(data, at, end)
+        start = at
+        if wire == _BYTES:
+            at += size
+        elif wire != _VARINT:
+            at += _fixed_size(wire, at)
         if at > end:
             raise ModelError(f"a field of {message._kind} at byte {start} ends {at - end} bytes behind its message; the file is truncated")
-        rule = rules.get(key >> 3)
+        rule = rules.get(key)
         if rule is None:
             continue
-        name, kind, is_repeated, wanted = rule
+        name, kind, is_repeated = rule
         value: Any
-        if wanted != _BYTES:
-            if wire == wanted:
-                value = _signed(size, kind) if wire == _VARINT else _fixed(data, start, kind)
-                _put(into, name, value, is_repeated)
-            elif wire == _BYTES and is_repeated:
-                value = _packed(data[start:at], kind)
-                into[name] = np.concatenate([into[name], value]) if name in into else value
-            continue
-        if wire != _BYTES:
-            continue
-        if kind == "str":
+        if wire == _VARINT:
+            value = size if size < 1 << 31 else _signed(size, kind)
+        elif wire != _BYTES:
+            value = _fixed(data, start, kind)
+        elif kind == "str":
             value = str(data[start:at], "utf-8")
         elif kind == "view":
             value = data[start:at]
         elif kind == "bytes":
             value = bytes(data[start:at])
+        elif kind.startswith(_PACKED):
+            value = _packed(data[start:at], kind[len(_PACKED) :])
+            into[name] = np.concatenate([into[name], value]) if name in into else value
+            continue
         else:
-            value = (None if is_repeated else into.pop(name, None)) or _new(kind)  # a message given twice is merged
+            value = (None if is_repeated else into.get(name)) or _new(kind)  # a message given twice is merged
             _read(data, start, at, value, depth + 1)
-        if is_repeated:
-            into.setdefault(name, []).append(value)
-        else:
+        if not is_repeated:
+            into.pop(name, None)  # the last one counts, and it is the last of a oneof
             into[name] = value
-
-
-def _put(into: dict[str, Any], name: str, number: float, is_repeated: bool) -> None:
-    """A number that stands alone; the last one counts, unless the field is repeated."""
-    if not is_repeated:
-        into.pop(name, None)
-        into[name] = number
-        return
-    if not isinstance(into.get(name), list):
-        into[name] = list(into.get(name, ()))
-    into[name].append(number)
+        elif type(into.get(name)) is list:
+            into[name].append(value)
+        else:
+            into[name] = [*into.get(name, ()), value]
 
 
 def _varint(data: memoryview, at: int, end: int) -> tuple[int, int]:

@@ -150,9 +150,11 @@ _HOMES = {name: file for file, names in FILES.items() for name in names.split()}
 
 def find(domain: str, name: str) -> Operator | None:
     """The operator, None when only the host knows it."""
-    if (domain, name) not in _registry and name in _HOMES:
+    operator = _registry.get((domain, name))
+    if operator is None and name in _HOMES:
         import_module(f"{__name__}.{_HOMES[name]}")
-    return _registry.get((domain, name))
+        operator = _registry.get((domain, name))
+    return operator
 
 
 def registered() -> dict[tuple[str, str], Operator]:

@@ -56,7 +56,6 @@ def _by_operator() -> dict[str, list[str]]:
 
 
 @cache
-@cache
 def find(op: str, opset: int) -> Schema | None:
     """The schema of an operator of ai.onnx in an opset; None where it has none there."""
     fits = [s for s in map(_parse_row, _by_operator().get(op, ())) if s.since <= opset]

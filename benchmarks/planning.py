@@ -13,7 +13,6 @@ import time
 from asymo.cost import devices, features, steps
 from asymo.cost.speeds import Machine
 from asymo.device import profile
-from asymo.plan import share
 from asymo.plan.planner import plan
 from asymo.runtime.model import Model
 from asymo.runtime.planning import types_for
@@ -25,7 +24,7 @@ def seconds(model: Model, machine: Machine) -> tuple[float, int]:
     """(seconds of CPU, steps) of one planning with nothing known from before."""
     graph = bind(model.graph, types_for(model.inputs, {}))
     split(graph, model.cache)
-    for remembered in (steps._vector, features._taps_inside, share._slowest):
+    for remembered in (steps._vector, features._taps_inside):
         remembered.cache_clear()
     gc.collect()
     gc.disable()

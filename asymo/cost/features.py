@@ -214,6 +214,8 @@ def beyond(at: Place, reuse: float, shared: float) -> tuple[float, float]:
     """The parts that come from beyond L2 and from memory of what was last touched `reuse` bytes ago. shared: the part that another core
     has."""
     memory = misses(reuse, at.l3 or at.l2)
+    if memory == 1:
+        return 0.0, memory
     return max(misses(reuse, at.l2), shared, memory) - memory, memory
 
 

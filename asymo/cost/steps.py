@@ -8,6 +8,8 @@ Pure and quick: counts are kept per (kind, args, place).
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import repeat
+from operator import mul
 from typing import Any
 
 from asymo.cost import features
@@ -40,7 +42,7 @@ def _vector(kind: str, key: Key, at: Place) -> tuple[str, tuple[float, ...]]:
     args = dict(key)
     name = features.classify(kind, args, at.mr)
     counts = features.count(kind, args, at)
-    return name, tuple([counts.get(f, 0.0) for f in features.CLASSES[name]])
+    return name, tuple(map(counts.get, features.CLASSES[name], repeat(0.0)))
 
 
 def vector(kind: str, args: Args, at: Place) -> tuple[str, tuple[float, ...]]:
@@ -57,7 +59,8 @@ def step_seconds(
     0: only this step's own. touched: how long ago its operands' memory was used, where the plan is known.
     """
     name, counts = vector(kind, args, place(speeds, busy, machine, run_bytes, touched))
-    return sum([c * s for c, s in zip(counts, speeds.classes[name].at(busy, speeds.of), strict=True)])
+    seconds: float = sum(map(mul, counts, speeds.classes[name].at(busy, speeds.of)))
+    return seconds
 
 
 def memory_bytes(name: str, counts: tuple[float, ...]) -> float:

@@ -15,9 +15,9 @@ the fastest type and always works. docs/plan.md works an example.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import product
 from math import ceil, inf, log
+from operator import mul
 from typing import Any
 
 from asymo.cost import steps
@@ -57,9 +57,9 @@ def perfect(units: int, crews: Crew) -> float:
     return units / rate
 
 
-def makespan(units: int, crews: Crew) -> float:
-    """The least seconds in which they end all units."""
-    seconds = perfect(units, crews)
+def makespan(units: int, crews: Crew, least: float = 0.0) -> float:
+    """The least seconds in which they end all units. least: what `perfect` says, where that is known."""
+    seconds = least or perfect(units, crews)
     while True:
         ended, then = 0, inf
         for n, u in crews:
@@ -75,11 +75,12 @@ def makespan(units: int, crews: Crew) -> float:
 def wait(units: int, crews: Crew) -> float:
     """Seconds that cores are expected to wait for the last unit: a plan must not live by speeds that fit exactly."""
     slowest = max([(u, t) for t, (n, u) in enumerate(crews) if n])[1]
-    others = [(n - (t == slowest), u) for t, (n, u) in enumerate(crews)]
+    others = [(n - (t == slowest), u) for t, (n, u) in enumerate(crews) if n > (t == slowest)]
     lost = 0.0
     for doubt in DOUBT:
         doubted = [*others, (1, crews[slowest][1] * doubt)]
-        lost += makespan(units, doubted) - perfect(units, doubted)
+        least = perfect(units, doubted)
+        lost += makespan(units, doubted, least) - least
     return lost / len(DOUBT)
 
 
@@ -121,32 +122,51 @@ class Decision(NamedTuple):
     asleep: bool = False
 
 
+class Claims(dict[tuple[int, ...], float]):
+    """Cores of each type -> seconds of the longest claim among them."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self._claims = [t.claim_s for t in machine.types]
+
+    def __missing__(self, cores: tuple[int, ...]) -> float:
+        self[cores] = longest = max([c for c, n in zip(self._claims, cores, strict=True) if n])
+        return longest
+
+
 class Problem:
     """A step's units and what one costs on each type: unit_s[t][n - 1] seconds with n cores of type t busy. memory: see `Option`."""
 
     def __init__(
-        self, machine: Machine, units: int, phases: int, unit_s: Sequence[Sequence[float]], memory: float = 0.0, wake: float = 0.0
+        self,
+        units: int,
+        phases: int,
+        unit_s: Sequence[Sequence[float]],
+        claims: Claims,
+        barrier: float,
+        memory: float = 0.0,
+        wake: float = 0.0,
     ) -> None:
-        self.units, self._phases, self._memory, self._wake, self._unit_s = units, phases, memory, wake, unit_s
-        self._barrier = machine.barrier_s
-        self._claims = tuple([t.claim_s for t in machine.types])
+        self.units, self._phases, self._unit_s = units, phases, unit_s
+        self._claims, self._barrier, self._memory, self._wake = claims, barrier, memory, wake
 
     def bound(self, cores: tuple[int, ...]) -> float:
         """Seconds that these cores do not beat: those of their option if nobody waited."""
-        rate, workers = 0.0, sum(cores)
+        rate = 0.0
         for n, u in zip(cores, self._unit_s, strict=True):
             if n:
                 rate += n / u[n - 1]
-        seconds = self._phases * self.units / rate
+        phases, workers = self._phases, sum(cores)
+        seconds = phases * self.units / rate
         if workers == 1:
             return seconds
-        return max(seconds, self._memory) + self._claiming(cores, workers) + self._phases * (workers - 1) * self._barrier + self._wake
+        return max(seconds, self._memory) + self._claiming(cores, workers) + phases * (workers - 1) * self._barrier + self._wake
 
     def option(self, cores: tuple[int, ...]) -> Option:
         """The step on these cores."""
         units, phases, workers = self.units, self._phases, sum(cores)
         unit_s = tuple([u[max(n, 1) - 1] for n, u in zip(cores, self._unit_s, strict=True)])
-        crews = list(zip(cores, unit_s, strict=True))
+        crews = [crew for crew in zip(cores, unit_s, strict=True) if crew[0]]
         seconds = perfect(phases * units, crews)
         if workers == 1:
             return Option(cores, unit_s, seconds, 0.0, 0.0, 0.0, 0.0, 0.0)
@@ -162,13 +182,8 @@ class Problem:
         )
 
     def _claiming(self, cores: tuple[int, ...], workers: int) -> float:
-        return self._phases * (2 + 2 * log(max(self.units / (2 * workers), 1))) * _slowest(self._claims, cores)
-
-
-@lru_cache(maxsize=1024)
-def _slowest(claims: tuple[float, ...], cores: tuple[int, ...]) -> float:
-    """The longest claim of these cores."""
-    return max([c for c, n in zip(claims, cores, strict=True) if n])
+        rounds = self.units / (2 * workers)
+        return self._phases * (2 + 2 * log(rounds) if rounds > 1 else 2.0) * self._claims[cores]
 
 
 class Sketch:
@@ -199,6 +214,7 @@ class Sharer:
         first, *others = (counts(t.cores) for t in machine.types)
         self.crews = [tuple(n if i <= t else 0 for i, n in enumerate(self.everyone)) for t in range(len(self.everyone))]
         self.sets = sorted(product(first, *([0, *c] for c in others)), key=sum)
+        self._claims = Claims(machine)
         self._decisions: dict[tuple[Any, ...], Decision] = {}
 
     def option(
@@ -220,15 +236,16 @@ class Sharer:
         if not units:
             return Sketch(0.0)
         name, counted = steps.vector(kind, args, steps.place(first, first.cores, machine, self.run_bytes))
-        alone = sum([c * s for c, s in zip(counted, first.classes[name].alone, strict=True)])
+        alone = sum(map(mul, counted, first.classes[name].alone))
         if machine.cores == 1:
             return Sketch(alone)
         cost = [
-            (sum([c * s for c, s in zip(counted, t.classes[name].at(n, t.of), strict=True)]) / (units * phases)) or TINY
+            (sum(map(mul, counted, t.classes[name].at(n, t.of))) / (units * phases)) or TINY
             for n, t in zip(self.everyone, machine.types, strict=True)
         ]
         memory = steps.memory_bytes(name, counted) / machine.memory_B
-        problem = Problem(machine, units, phases, [[u] * n for n, u in zip(self.everyone, cost, strict=True)], memory)
+        unit_s = [[u] * n for n, u in zip(self.everyone, cost, strict=True)]
+        problem = Problem(units, phases, unit_s, self._claims, machine.barrier_s, memory)
         return Sketch(alone, problem, self.crews)
 
     def decide(self, kind: str, args: Mapping[str, Any], asleep: bool = False) -> Decision:
@@ -251,14 +268,14 @@ class Sharer:
         return next(o for o in reversed(found) if o.seconds <= limit)
 
     def _problem(self, kind: str, args: Mapping[str, Any], asleep: bool, touched: Touched = BY_SIZE) -> Problem:
-        machine = self.machine
+        machine, first = self.machine, self.machine.types[0]
         units, phases = steps.units(kind, args, machine), steps.phases(kind, args)
         if not units:
-            return Problem(machine, 0, phases, [])
+            return Problem(0, phases, [], self._claims, machine.barrier_s)
         unit_s = [self._unit_s(kind, args, t, units * phases, touched) for t in machine.types]
-        name, counted = steps.vector(kind, args, steps.place(machine.types[0], machine.cores, machine, self.run_bytes, touched))
+        name, counted = steps.vector(kind, args, steps.place(first, first.cores, machine, self.run_bytes, touched))
         memory = steps.memory_bytes(name, counted) / machine.memory_B
-        return Problem(machine, units, phases, unit_s, memory, machine.wake_s if asleep else 0.0)
+        return Problem(units, phases, unit_s, self._claims, machine.barrier_s, memory, machine.wake_s if asleep else 0.0)
 
     def _unit_s(self, kind: str, args: Mapping[str, Any], speeds: TypeSpeeds, units: int, touched: Touched) -> list[float]:
         """Seconds of one of so many units on a core of a type with 1, 2, ... of them busy: on a line."""

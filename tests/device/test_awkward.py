@@ -412,12 +412,14 @@ def test_one_garbage_file_costs_one_fact(tmp_path: Path) -> None:
 def test_unreadable_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree.write(files_of("rk3588"), tmp_path)
 
-    def denied(path: str, *args: Any, **kwargs: Any) -> Any:
+    opens = os.open
+
+    def denied(path: str, *args: Any, **kwargs: Any) -> int:
         if path.endswith(("/cpuinfo_max_freq", "/midr_el1")):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return open(path, *args, **kwargs)
+        return opens(path, *args, **kwargs)
 
-    monkeypatch.setattr("asymo.device.files.open", denied, raising=False)
+    monkeypatch.setattr("asymo.device.files.os.open", denied)
     machine = topology.read(root)
     assert machine.select("big") == (4, 5, 6, 7)
     assert machine.cores[0].name == "cortex-a55", "/proc/cpuinfo says it too"

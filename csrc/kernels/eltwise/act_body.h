@@ -21,7 +21,7 @@ V16_FN v16 v16_act(int64_t act, v16 x, v16 slope, float p, float q) {
     case ASYMO_ACT_PRELU: return v16_leaky(x, slope);
     case ASYMO_ACT_SIGMOID: return v16_sigmoid(x);
     case ASYMO_ACT_TANH: return v16_tanh(x);
-    case ASYMO_ACT_SILU: return v16_mul(x, v16_sigmoid(v16_mul(vp, x)));
+    case ASYMO_ACT_SILU: return v16_silu(x, p);
     case ASYMO_ACT_HARD_SIGMOID: return v16_between(v16_add(v16_mul(vp, x), vq), zero, one);
     case ASYMO_ACT_HARD_SWISH: {
         const v16 gate = v16_between(v16_add(v16_mul(v16_set1(1.0f / 6.0f), x), half), zero, one);

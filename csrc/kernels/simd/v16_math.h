@@ -6,7 +6,7 @@
  * Coefficients: Lawson-weighted least squares of the relative error on Chebyshev nodes in 40 digits (mpmath), rounded to float one after
  * the other from the lowest, the others fitted again after each. "poly" is the relative error of the polynomial on its range.
  * Bounds: in ULP of the result. Found against the C library in double on every 61st or 257th of the 2^32 floats (exp 0.87, log 0.87,
- * tanh 1.44, sigmoid 1.86, erf 1.02, expm1 1.42, softplus 1.76, sin and cos 1.48, tan 3.19, atan 1.78, asin 2.29, acos 1.26,
+ * tanh 1.44, sigmoid 2.00, silu 2.00, erf 1.02, expm1 1.42, softplus 1.76, sin and cos 1.48, tan 3.19, atan 1.78, asin 2.29, acos 1.26,
  * log1p 2.36, sinh 3.55, cosh 2.80, asinh 2.69, acosh 2.83, atanh 2.91); tests/test_math.py samples them again. */
 #pragma once
 
@@ -22,8 +22,9 @@ V16_FN v16 v16_poly(v16 x, const float *c, int n) {
 V16_FN v16 v16_shift(void) { return v16_set1(0x1.8p23f); }
 V16_FN w16 w16_from_shifted(v16 t) { return w16_sub(w16_bits(t), w16_bits(v16_shift())); }
 
-/* 2^n of whole n in -126..127 */
+/* 2^n of whole n in -126..127, and of such an n as a shifted t, whose other bits leave at the top. */
 V16_FN v16 v16_pow2(w16 n) { return v16_bits(w16_shl(w16_add(n, w16_set1(127)), 23)); }
+V16_FN v16 v16_pow2_shifted(v16 t) { return v16_bits(w16_add(w16_shl(w16_bits(t), 23), w16_set1(0x3f800000))); }
 
 /* a 2^n for |a| in 1/2..2 and n in -200..200 as a shifted t; a denormal result is rounded once, as the first of two steps is exact. */
 V16_FN v16 v16_scale(v16 a, v16 t) {
@@ -50,6 +51,9 @@ V16_FN v16 v16_exp_near(v16 r) {
     const v16 one = v16_set1(1.0f);
     return v16_fma(v16_fma(v16_exp_q(r), r, one), r, one);
 }
+
+/* exp(r) - 1, so too */
+V16_FN v16 v16_expm1_near(v16 r) { return v16_fma(v16_mul(r, r), v16_exp_q(r), r); }
 
 /* exp(x + x_lo), 1 ULP, |x_lo| far below |x| */
 V16_FN v16 v16_exp_sum(v16 x, v16 x_lo) {
@@ -79,7 +83,7 @@ V16_FN v16 v16_exp_small(v16 x) {
 #if defined(ASYMO_VEC_AVX512)
     return v16_scale(v16_exp_near(r), n);
 #else
-    return v16_mul(v16_exp_near(r), v16_pow2(w16_from_shifted(n)));
+    return v16_mul(v16_exp_near(r), v16_pow2_shifted(n));
 #endif
 }
 
@@ -87,7 +91,7 @@ V16_FN v16 v16_exp_small(v16 x) {
 V16_FN v16 v16_expm1(v16 x) {
     v16 r;
     const w16 n = w16_from_shifted(v16_exp_reduce(v16_min(v16_set1(89.0f), v16_max(v16_set1(-18.0f), x)), &r));
-    const v16 p = v16_fma(v16_mul(r, r), v16_exp_q(r), r), s = v16_pow2(w16_sub(n, w16_set1(1)));
+    const v16 p = v16_expm1_near(r), s = v16_pow2(w16_sub(n, w16_set1(1)));
     const v16 half = v16_fma(p, s, v16_sub(s, v16_set1(0.5f)));
     return v16_copysign(v16_add(half, half), x);
 }
@@ -132,13 +136,23 @@ V16_FN v16 v16_log1p_unit(v16 x) {
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), 2 ULP */
 V16_FN v16 v16_softplus(v16 x) { return v16_add(v16_max(v16_zero(), x), v16_log1p_unit(v16_exp_falling(v16_neg(v16_abs(x))))); }
 
-/* 1 / (1 + exp(-x)), 2 ULP. exp of -|x| only, so that small results keep their bits; more is what 1 + e has gained. */
-V16_FN v16 v16_sigmoid(v16 x) {
-    const v16 one = v16_set1(1.0f), e = v16_exp_falling(v16_neg(v16_abs(x)));
-    const v16 d = v16_add(one, e), more = v16_sub(v16_sub(d, one), e);
-    const v16 y = v16_div(v16_select(v16_lt(x, v16_zero()), e, one), d);
-    return v16_fma(y, more, y);
+/* y / (1 + exp(x)). exp(x) is s + s p with s = 2^n, of which the smaller one of 1 and s joins s p first: then 1 + exp(x) is as good as
+ * rounded once. Above 80 it is y exp(-x), so that small results keep their bits. */
+V16_FN v16 v16_logistic(v16 y, v16 x) {
+    const v16 one = v16_set1(1.0f), limit = v16_set1(80.0f);
+    v16 r;
+    const v16 n = v16_exp_reduce(v16_max(v16_neg(limit), x), &r), s = v16_pow2_shifted(n), p = v16_expm1_near(r);
+    const v16 near = v16_div(y, v16_add(v16_fma(s, p, v16_min(s, one)), v16_max(s, one)));
+    const m16 far = v16_lt(limit, x);
+    if (__builtin_expect(m16_any(far), 0)) return v16_select(far, v16_mul(y, v16_exp_falling(v16_neg(x))), near);
+    return near;
 }
+
+/* 1 / (1 + exp(-x)), 2 ULP */
+V16_FN v16 v16_sigmoid(v16 x) { return v16_logistic(v16_set1(1.0f), v16_neg(x)); }
+
+/* x / (1 + exp(-p x)), 2 ULP for p = 1 and x > -87; below, exp(x) is denormal and x exp(x) has no more bits than it. */
+V16_FN v16 v16_silu(v16 x, float p) { return v16_logistic(x, v16_mul(v16_set1(-p), x)); }
 
 /* tanh(x), 2 ULP. |x| < 0.5625: x + x^3 q(x^2), poly 2^-29; else 1 - 2 / (exp(2 |x|) + 1). */
 V16_FN v16 v16_tanh(v16 x) {

@@ -10,7 +10,7 @@ from asymo.cost.speeds import Machine, from_topology
 from asymo.device import profile, tree
 from asymo.device.topology import Core, Topology
 from asymo.errors import InvalidArgumentError
-from asymo.runtime.crew import MAX_TYPES, Crew, Wish, emulate, muster
+from asymo.runtime.crew import MAX_TYPES, Crew, Wish, emulate, muster, paced
 
 DEVICES = {name: tree.machine(profile.load(name)) for name in profile.names()}
 
@@ -144,3 +144,21 @@ def test_emulated_slow_cores_are_types() -> None:
     assert emulate(crew(machine), (1,)) == crew(machine)
     with pytest.raises(InvalidArgumentError, match="5 core types"):
         emulate(crew(Topology(tuple(core(i) for i in range(5)))), (1, 2, 3, 4, 5))
+
+
+def test_cores_planned_as_slower_are_types() -> None:
+    """The second of two big cores on one L2 with a third, throttled below the little ones; nobody is held up."""
+    big = [core(i, name="big", speed=1024, l2_cpus=(0, 1, 2)) for i in range(3)]
+    little = [core(i, name="little", speed=400, l2_cpus=(3, 4)) for i in range(3, 5)]
+    whole = crew(Topology((*big, *little), basis="cpu_capacity"))
+    found = paced(whole, {1: 4.0})
+    assert [(w.cpu, w.type, w.group, w.slowdown) for w in found.workers] == [
+        (0, 0, 0, 1),
+        (2, 0, 0, 1),
+        (3, 1, 1, 1),
+        (4, 1, 1, 1),
+        (1, 2, -1, 1),
+    ]
+    assert [(t.name, t.cores) for t in found.machine.types] == [("big", 2), ("little", 2), ("big / 4", 1)]
+    assert found.designs == ("big", "big", "little", "little", "big")
+    assert paced(whole, {}) == paced(whole, {7: 3.0}) == whole

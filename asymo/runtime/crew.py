@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from asymo._core import Worker
+from asymo.cost.features import CLASSES
 from asymo.cost.speeds import Machine, Rates, TypeSpeeds
 from asymo.device.topology import Core, Topology, parse_cpu_list
 from asymo.errors import InvalidArgumentError
@@ -76,27 +77,34 @@ def muster(topology: Topology, wish: Wish, speeds: Speeds, *, must_fit: bool = F
 
 
 def emulate(crew: Crew, factors: Sequence[float]) -> Crew:
-    """The crew with worker i made factors[i] times slower; those beyond the list stay as they are. Workers of one type and one factor are
-    a type."""
+    """The crew with worker i made factors[i] times slower; those beyond the list stay as they are."""
     factors = [*factors, *[1.0] * len(crew.workers)][: len(crew.workers)]
-    kinds = sorted({(w.type, f) for w, f in zip(crew.workers, factors, strict=True)}, key=lambda kind: (kind[1], kind[0]))
-    if len(kinds) > MAX_TYPES:
-        raise InvalidArgumentError(f"slowdowns {factors} on these cores make {len(kinds)} core types; {MAX_TYPES} are told apart")
-    seats = sorted(range(len(factors)), key=lambda i: (kinds.index((crew.workers[i].type, factors[i])), i))
-    workers, types = [], []
-    for i in seats:
-        kind = kinds.index((crew.workers[i].type, factors[i]))
-        workers.append(crew.workers[i]._replace(type=kind, slowdown=factors[i]))
-    for kind, (type, factor) in enumerate(kinds):
-        types.append(slower(crew.machine.types[type], factor)._replace(cores=sum(w.type == kind for w in workers)))
-    machine = crew.machine._replace(types=tuple(types))
-    return crew._replace(workers=tuple(workers), machine=machine, designs=tuple(crew.designs[i] for i in seats))
+    workers = tuple(w._replace(slowdown=f) for w, f in zip(crew.workers, factors, strict=True))
+    if (n := len({(w.type, w.slowdown) for w in workers})) > MAX_TYPES:
+        raise InvalidArgumentError(f"slowdowns {factors} on these cores make {n} core types; {MAX_TYPES} are told apart")
+    return _divided(crew._replace(workers=workers), factors)
 
 
-def paced(crew: Crew, factors: Mapping[str, float]) -> Crew:
-    """The crew with core types, by their names, planned as so many times slower."""
-    types = tuple(slower(t, factors.get(t.name, 1.0))._replace(name=t.name) for t in crew.machine.types)
-    return crew._replace(machine=crew.machine._replace(types=types))
+def paced(crew: Crew, factors: Mapping[int, float]) -> Crew:
+    """The crew with cores, by their CPUs, planned as so many times slower: MAX_TYPES pairs of a type and a factor at most."""
+    return _divided(crew, [factors.get(w.cpu, 1.0) for w in crew.workers])
+
+
+def _divided(crew: Crew, factors: Sequence[float]) -> Crew:
+    """The crew whose workers of one type and one factor are a type, so many times slower; fastest first."""
+    if all(f == 1 for f in factors):
+        return crew
+    mac_s = [t.classes["gemm"].alone[CLASSES["gemm"].index("macs")] for t in crew.machine.types]
+    kinds = sorted({(w.type, f) for w, f in zip(crew.workers, factors, strict=True)}, key=lambda kind: (mac_s[kind[0]] * kind[1], kind))
+    seats = [(kinds.index((w.type, f)), w, d) for w, f, d in zip(crew.workers, factors, crew.designs, strict=True)]
+    seats.sort(key=lambda seat: seat[0])
+    groups = _numbered([(kind, w.group if w.group >= 0 else -1 - w.cpu) for kind, w, _ in seats])
+    types = [
+        slower(crew.machine.types[type], factor)._replace(cores=sum(seat == kind for seat, _, _ in seats))
+        for kind, (type, factor) in enumerate(kinds)
+    ]
+    workers = tuple(w._replace(type=kind, group=group) for (kind, w, _), group in zip(seats, groups, strict=True))
+    return crew._replace(workers=workers, machine=crew.machine._replace(types=tuple(types)), designs=tuple(d for *_, d in seats))
 
 
 def everyone(crew: Crew) -> Crew:
@@ -133,7 +141,11 @@ def _place(core: Core, chosen: Sequence[int]) -> tuple[int, int, int]:
 
 def _groups(cores: Sequence[tuple[int, Core]]) -> list[int]:
     """A number for each set of cores of one type on one L2, -1 for a core that has its own."""
-    keys = [(type, min(core.l2_cpus)) if core.l2_cpus else (type, -1 - core.cpu) for type, core in cores]
+    return _numbered([(type, min(core.l2_cpus)) if core.l2_cpus else (type, -1 - core.cpu) for type, core in cores])
+
+
+def _numbered(keys: Sequence[tuple[int, int]]) -> list[int]:
+    """A number for each key that is there more than once, -1 for the others."""
     shared = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
     return [shared.index(key) if key in shared else -1 for key in keys]
 

@@ -38,13 +38,13 @@ class WorkerReport:
 @dataclass(frozen=True, slots=True)
 class SessionStats:
     """workers: one report each. replans: how often the machine has changed under the session. basis: where the speeds that it planned with
-    come from. slowed: core types that turned out to be slower than these, and how many times. Sessions on the same cores share their
-    workers and what these count."""
+    come from. slowed: CPUs that turned out to be slower than these, and how many times. Sessions on the same cores share their workers
+    and what these count."""
 
     workers: tuple[WorkerReport, ...]
     replans: int
     basis: str
-    slowed: dict[str, float]
+    slowed: dict[int, float]
 
     def __str__(self) -> str:
         names = [f.name for f in fields(WorkerReport)]

@@ -79,17 +79,19 @@ class Team:
         return True
 
     def _is_paced_anew(self, learned: Learned) -> bool:
-        """Whether the crew is planned at other speeds from now on: a core type has not been as fast as it was planned for a while."""
+        """Whether the crew is planned at other speeds from now on: a core has not been as fast as it was planned for a while."""
         now = monotonic()
-        types = self.crew.machine.types
-        if len(types) < 2 or not self._pace.is_due(now):
+        if len(self.crew.workers) < 2 or not self._pace.is_due(now):
             return False
         late = slowness(learned, [w.type for w in self.crew.workers])
-        if not self._pace.look({types[kind].name: factor for kind, factor in late.items()}, now):
+        if not self._pace.look({self.crew.cpus[w]: factor for w, factor in late.items()}, self._types, now):
             return False
-        _, self.crew = self._muster(must_fit=True)
+        _, crew = self._muster(must_fit=True)
+        if crew.workers != self.crew.workers:
+            self._start(crew, None)
+        self.crew = crew
         self.replans += 1
-        slow = ", ".join(f"{name} as {factor:.1f} times slower than it was known" for name, factor in self._pace.factors.items())
+        slow = ", ".join(f"CPU {cpu} as {factor:g} times slower than it was known" for cpu, factor in sorted(self._pace.factors.items()))
         log.info("the speeds of the cores have changed: planned anew with %s", slow or "all cores as they were known")
         return True
 
@@ -144,6 +146,7 @@ class Team:
         crew = muster(found, self._wish, lambda cores: _speeds(cores, may_measure=not must_fit), must_fit=must_fit)
         if factors := _slowdown():
             crew = emulate(crew, factors)
+        self._types = dict(zip(crew.cpus, crew.type_names, strict=True))
         return found, self._confine(paced(crew, self._pace.factors))
 
     def _start(self, crew: Crew, instead_of: _core.Pool | None) -> None:

@@ -23,6 +23,10 @@ FLOORS = {
 }  # fmt: skip
 """Of ours, where the core leaves 35 % in periods of 100 us."""
 
+SETTLE_S = 15.0
+"""So long everybody runs beside the hog before the first visit: who notices that a core is slow for good has noticed it by then
+(asymo/runtime/pace.py)."""
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("sliced", help=__doc__)
@@ -45,6 +49,10 @@ def measure(args: argparse.Namespace, gate: Gate) -> list[Sample]:
             for (share, period), busy_us in busy.items():
                 found: list[Sample] = []
                 with Hog(slow, busy_us, period) as hog:
+                    hog.on()
+                    for _, both in pairs.values():
+                        batch_ms(both, SETTLE_S)
+                    hog.off()
                     for turn in range(args.rounds):
                         for peer in [*pairs][turn % len(pairs) :] + [*pairs][: turn % len(pairs)]:
                             how = f"{share:.0%}, {period:.0f} us"

@@ -274,35 +274,42 @@ tell(right=right(first), same=first.tobytes() == second.tobytes(), places=[*plac
     assert told["replans"] == 1
 
 
-def test_a_type_that_is_much_slower_than_planned_for_good(tmp_path: Path) -> None:
-    """Its learned costs are made up: what they would be if the little cores were five times slower than planned, and then no more."""
+@pytest.mark.parametrize("slow", [[0, 1, 2, 3], [5], [4]], ids=["the little ones", "a big one", "the caller's"])
+def test_cores_that_are_much_slower_than_planned_for_good(slow: list[int], tmp_path: Path) -> None:
+    """Their learned costs are made up: what they would be if they were five times slower than planned, and then no more."""
     told = run(
+        f"slow = {slow}"
         """
 from asymo.runtime import pace
 from asymo.runtime.stage import Segment
 pace.LOOK_S = pace.REST_S = 0.0
 model, x, expected = make(512, 256, 256)
 session = asymo.load(model)
-results, slowed, late = [session(x)], [], 5.0
+results, slowed, placed, late = [session(x)], [], [], 5.0
 
 def learned(segment):
+    stats = session.stats()
+    types = list(dict.fromkeys(w.type for w in stats.workers))
     rows = []
     for step in segment.plan.steps:
-        unit = step.sharing.unit_ns or (1.0, 1.0)
-        true = (unit[0], unit[1] * late / session.stats().slowed.get("little", 1.0))
-        rows.append([true[w.type == "little"] for w in session.stats().workers])
+        planned = step.sharing.unit_ns or [1.0] * len(types)
+        factors = [(late if w.wanted in slow else 1.0) / stats.slowed.get(w.wanted, 1.0) for w in stats.workers]
+        rows.append([planned[types.index(w.type)] * f for w, f in zip(stats.workers, factors)])
     return np.float32(rows)
 
 Segment.learned = learned
 for late in (5.0, 1.0):
     results += [session(x) for _ in range(8)]
     slowed.append(session.stats().slowed)
+    placed.append([w.wanted for w in session.stats().workers])
 same = all(y.tobytes() == results[0].tobytes() for y in results)
-tell(right=right(results[0]), same=same, slowed=slowed, replans=session.stats().replans)
+tell(right=right(results[0]), same=same, slowed=slowed, placed=placed, replans=session.stats().replans)
 """,
         tree.write(tree.files(profile.load("rk3399")), tmp_path),
     )
     assert told["right"]
     assert told["same"]
-    assert told["slowed"] == [{"little": pytest.approx(5.0)}, {}]
+    assert told["slowed"] == [{str(cpu): 5.0 for cpu in slow}, {}]
+    assert sorted(told["placed"][0][-len(slow) :]) == slow, "the slowest come last"
+    assert told["placed"][1] == [4, 5, 0, 1, 2, 3]
     assert told["replans"] == 2

@@ -283,6 +283,16 @@ def test_activations(kind: str, isa: str, rng: np.random.Generator) -> None:
     np.testing.assert_allclose(y, expected, rtol=2e-6, atol=1e-6)
 
 
+def test_gelu_tanh_does_not_cancel(isa: str) -> None:
+    """Written as it is defined, nothing is left of it below -5."""
+    x = np.linspace(-6, 6, 1201).astype(np.float32)
+    y = np.zeros_like(x)
+    run([("load", 0, 0), ("act", 1, 0, lib.ASYMO_ACT_GELU_TANH, 0), ("store", 0, 1)], [x], [y], [0.0, 0.0])
+    wide = x.astype(np.float64)
+    exact = wide / (1 + np.exp(-2 * math.sqrt(2 / math.pi) * (wide + 0.044715 * wide**3)))
+    np.testing.assert_allclose(y, exact, rtol=4e-6, atol=0)
+
+
 def chain(x: Array, b: Array, **how: int) -> Array:
     """A chain through most instructions."""
     unary = ["exp", "tanh", "sigmoid", "erf", "sin", "cosh", "atan", "sinh", "asinh"]

@@ -28,9 +28,9 @@ V16_FN v16 v16_act(int64_t act, v16 x, v16 slope, float p, float q) {
         return v16_fma(vp, v16_mul(x, gate), vq);
     }
     case ASYMO_ACT_GELU_ERF: return v16_mul(v16_mul(half, x), v16_add(one, v16_erf(v16_mul(x, v16_set1(0x1.6a09e6p-1f)))));
-    case ASYMO_ACT_GELU_TANH: {
+    case ASYMO_ACT_GELU_TANH: { /* (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)), without cancellation */
         const v16 cubic = v16_fma(v16_mul(v16_set1(0.044715f), v16_mul(x, x)), x, x);
-        return v16_mul(v16_mul(half, x), v16_add(one, v16_tanh(v16_mul(v16_set1(0x1.988454p-1f), cubic))));
+        return v16_logistic(x, v16_mul(v16_set1(-0x1.988454p0f), cubic));
     }
     case ASYMO_ACT_ELU: return v16_select(v16_lt(x, zero), v16_mul(vp, v16_expm1(x)), x);
     case ASYMO_ACT_AFFINE: return v16_mul(vp, v16_tanh(v16_mul(vq, x)));

@@ -76,7 +76,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 """Kernel class -> its features."""
 
 ACT_WEIGHT = {
-    0: 0.0, 1: 0.0, 2: 2.0, 3: 2.0, 4: 4.7, 5: 5.4, 6: 4.5, 7: 2.0, 8: 1.5, 9: 7.0, 10: 4.7, 11: 4.0, 12: 5.4, 13: 2.2, 14: 8.0, 15: 2.0,
+    0: 0.0, 1: 0.0, 2: 2.0, 3: 2.0, 4: 4.0, 5: 5.4, 6: 4.2, 7: 2.0, 8: 1.5, 9: 7.0, 10: 5.4, 11: 4.0, 12: 5.4, 13: 2.2, 14: 8.0, 15: 2.0,
     16: 1.5,
 }  # fmt: skip
 """asymo_act -> what a pass of it over the outputs costs, relative to one another (tenths of ns an element on a Zen 4 at about 3.4 GHz);

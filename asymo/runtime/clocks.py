@@ -43,10 +43,9 @@ def draw_of(machine: Machine) -> Draw:
 
 
 def targets(setting: Setting, machine: Machine, found: Topology) -> dict[int, int]:
-    """Policy id -> kHz of a setting: the highest where a type has been divided. A policy whose cores are not used is left alone."""
+    """Policy id -> kHz of a setting. A policy whose cores are not used is left alone."""
     names = found.type_names
-    by_clock = sorted(zip(setting.khz, machine.types, strict=True), key=lambda pair: pair[0])
-    wanted = {t.name.partition(" / ")[0]: khz for khz, t in by_clock if khz}
+    wanted = {t.name.partition(" / ")[0]: khz for t, khz in zip(machine.types, setting.khz, strict=True) if khz}
     return {c.policy: wanted[names[c.cpu]] for c in found.cores if c.policy >= 0 and names[c.cpu] in wanted}
 
 

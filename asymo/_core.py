@@ -509,12 +509,12 @@ def gemm_pack(b: Floats, factor: npt.NDArray[np.float64] | None = None) -> Float
 
 
 def winograd_pack(tile: int, w: Floats, factor: npt.NDArray[np.float64] | None = None) -> Floats:
-    """Transforms and packs W[n, c, 3, 3] (fp32) for F(tile x tile, 3x3), tile 2 or 4. factor (n,), contiguous: what the filters are
-    multiplied by, rounded once."""
-    n, c = w.shape[:2]
+    """Transforms and packs W[n, c, r, r] (fp32) for F(tile x tile, r x r), tile 2 or 4 and r 3 or tile 2 and r 5. factor (n,), contiguous:
+    what the filters are multiplied by, rounded once."""
+    n, c, kernel, _ = w.shape
     w = np.ascontiguousarray(w)
-    packed = weights.empty(lib.asymo_winograd_packed_size(tile, c, n))
-    lib.asymo_winograd_pack(tile, c, n, _floats(w), _factors(factor), _floats(packed))
+    packed = weights.empty(lib.asymo_winograd_packed_size(tile, kernel, c, n))
+    lib.asymo_winograd_pack(tile, kernel, c, n, _floats(w), _factors(factor), _floats(packed))
     return packed
 
 

@@ -224,7 +224,7 @@ def shape_of(step: Step) -> str:
         case "conv":
             return f"{a['groups']} {a['in'][1:]} {a['c']}->{a['n']} {a['kernel'][1:]}/{a['stride'][2]}"
         case "winograd":
-            return f"{a['in']} {a['c']}->{a['n']} F{a['tile']}"
+            return f"{a['in']} {a['c']}->{a['n']} F{a['tile']}x{a['kernel'][0]}"
         case "dwconv":
             return f"{a['in']} {a['channels']} {a['kernel']}/{a['stride'][1]}"
     return ""
@@ -398,7 +398,7 @@ def operands(step: Step) -> list[np.ndarray | None]:
         case "winograd":
             n = a["n"]
             x, y = max(a["x_batch"] * a["batch"], prod(a["in"]) * a["c"]), max(a["y_batch"] * a["batch"], prod(a["out"]) * n)
-            w = (a["tile"] + 2) ** 2 * _core.gemm_packed_size(a["c"], n)
+            w = features.winograd_products(a) * _core.gemm_packed_size(a["c"], n)
         case _:
             n = a["channels"]
             x, y = max(a["x_batch"] * a["batch"], prod(a["in"]) * n), max(a["y_batch"] * a["batch"], prod(a["out"]) * n)

@@ -151,13 +151,13 @@ typedef struct {
     double p[3], q[3];
 } asymo_separable_args;
 
-/* winograd: 3x3, stride 1, dilation 1, groups 1 convolution by F(tile x tile, 3x3), tile 2 or 4.
+/* winograd: square convolution, stride 1, dilation 1, groups 1, by F(tile x tile, kernel): tile 2 or 4 of a kernel 3x3, tile 2 of 5x5.
  * operands: 0 X, 1 W transformed and packed (asymo_winograd_pack), 2 bias or absent, 3 R or absent, 4 PRELU slope or absent, 5 Y.
  * A unit is unit_tiles consecutive output tiles (flattened over batch, rows, columns) x unit_n output channels, n fastest. unit_n is
  * rounded up to whole panels; a size below 1 is the whole dimension. Consecutive units of the same tiles that are run at once transform
  * their input once. */
 typedef struct {
-    int64_t tile;
+    int64_t tile, kernel[2];
     int64_t batch, c, n;
     int64_t in[2], out[2], pad[2];
     int64_t x_batch, y_batch, r_batch;
@@ -378,9 +378,9 @@ void asymo_gemm_geometry(int64_t *mr, int64_t *nr, int64_t *kr);
  * (of filter j) times factor[j] in double, rounded to float. */
 int64_t asymo_gemm_packed_size(int64_t k, int64_t n);
 void asymo_gemm_pack(int64_t k, int64_t n, const float *b, int64_t k_stride, int64_t n_stride, const double *factor, float *packed);
-int64_t asymo_winograd_packed_size(int64_t tile, int64_t c, int64_t n);
-/* w: [n][c][3][3] (ONNX OIHW). */
-void asymo_winograd_pack(int64_t tile, int64_t c, int64_t n, const float *w, const double *factor, float *packed);
+int64_t asymo_winograd_packed_size(int64_t tile, int64_t kernel, int64_t c, int64_t n);
+/* w: [n][c][kernel][kernel] (ONNX OIHW). */
+void asymo_winograd_pack(int64_t tile, int64_t kernel, int64_t c, int64_t n, const float *w, const double *factor, float *packed);
 /* r: ONNX's R of one direction [gates*hidden][hidden]; rows in ONNX gate order. */
 int64_t asymo_rnn_packed_size(int64_t cell, int64_t hidden);
 void asymo_rnn_pack(int64_t cell, int64_t hidden, const float *r, float *packed);

@@ -164,6 +164,7 @@ CONVS = {
     "conv": {"w": (33, 19, 3, 3), "attrs": {"strides": [1, 1], "dilations": [2, 2], "pads": [2, 2, 2, 2]}},
     "dwconv": {"w": (19, 1, 3, 3), "attrs": {"pads": [1, 1, 1, 1], "group": 19}},
     "winograd": {"w": (40, 48, 3, 3), "attrs": {"pads": [1, 1, 1, 1]}},
+    "winograd of 5x5": {"w": (40, 48, 5, 5), "attrs": {"pads": [2, 2, 2, 2]}},
 }
 
 
@@ -171,7 +172,8 @@ CONVS = {
 @pytest.mark.parametrize("kind", CONVS)
 def test_conv_batchnorm_residual_activation(kind: str, name: str, rng: np.random.Generator) -> None:
     shape = CONVS[kind]["w"]
-    c, m = (19 if kind != "winograd" else 48), shape[0]  # type: ignore[index]
+    is_winograd = kind.startswith("winograd")
+    c, m = (48 if is_winograd else 19), shape[0]  # type: ignore[index]
     nodes = [
         node("Conv", "x w b", "a", **CONVS[kind]["attrs"]),  # type: ignore[arg-type]
         node("BatchNormalization", "a scale shift mean var", "n"),
@@ -181,8 +183,8 @@ def test_conv_batchnorm_residual_activation(kind: str, name: str, rng: np.random
     constants = {"w": f(rng, *shape), "b": f(rng, m), "scale": f(rng, m), "shift": f(rng, m), "mean": f(rng, m),
                  "var": (0.5 + rng.random(m)).astype(np.float32)}  # fmt: skip
     feeds = {"x": f(rng, 2, c, 9, 11), "r": f(rng, 2, m, 9, 11)}
-    steps = check(nodes, feeds, constants, {"y": (2, m, 9, 11)}, tolerance=1e-4 if kind == "winograd" else 1e-5)
-    assert kinds(steps) == [kind]
+    steps = check(nodes, feeds, constants, {"y": (2, m, 9, 11)}, tolerance=1e-4 if is_winograd else 1e-5)
+    assert kinds(steps) == ["winograd" if is_winograd else kind]
     assert act(steps[-2]) == name
 
 

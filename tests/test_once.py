@@ -141,6 +141,7 @@ def products() -> dict[str, tuple[bytes, Mapping[str, np.ndarray]]]:
         "conv": conv(5, 21, 1, 6, 5),
         "dwconv": conv(19, 19, 19, 6, 3),
         "winograd": conv(16, 19, 1, 6, 3),
+        "winograd of 5x5": conv(48, 66, 1, 7, 5),
         "separable": record.separable(5, 19, 7, (6, 5)),
     }
 

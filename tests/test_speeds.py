@@ -44,8 +44,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "pad": (1, 1), "expands": 1, "projects": 1, "adds": 1, "unit_rows": 4, "act": (1, 1, 0), "p": (0.0, 0.0, 0.0), "q": (6.0, 6.0, 0.0),
     },
     "winograd": {
-        **IMAGE, **PLANE, "tile": 4, "batch": 2, "c": 40, "n": 130, "in": (19, 17), "out": (19, 17), "pad": (1, 1), "unit_tiles": 9,
-        "unit_n": 64,
+        **IMAGE, **PLANE, "tile": 4, "kernel": (3, 3), "batch": 2, "c": 40, "n": 130, "in": (19, 17), "out": (19, 17),
+        "pad": (1, 1), "unit_tiles": 9, "unit_n": 64,
     },
     "pool": {
         "mode": 0, "batch": 2, "channels": 40, "in": (1, 19, 17), "out": (1, 9, 8), "kernel": (1, 3, 3), "stride": (1, 2, 2),

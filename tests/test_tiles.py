@@ -56,23 +56,31 @@ def test_dwconv(batch: int, out: tuple[int, int], channels: int, kernel: tuple[i
 
 
 @settings(deadline=None)
-@given(sizes, sizes, sizes, st.sampled_from([2, 4]), targets)
-def test_winograd(count: int, c: int, n: int, tile: int, target: Target) -> None:
-    for candidate in tiles.winograd_candidates(count, c, n, tile, target):
+@given(sizes, sizes, sizes, st.sampled_from([16, 36]), targets)
+def test_winograd(count: int, c: int, n: int, products: int, target: Target) -> None:
+    for candidate in tiles.winograd_candidates(count, c, n, products, target):
         unit = candidate["unit_tiles"]
         assert 1 <= unit <= count
         assert candidate["unit_n"] % target.nr == 0
         assert candidate["unit_n"] < n + target.nr
-        bytes_of_tile = 4 * (tile + 2) ** 2 * (c + min(n, 128))
+        bytes_of_tile = 4 * products * (c + min(n, 128))
         assert unit <= tiles.SPILL * target.mr or bytes_of_tile * unit <= tiles.SPILL * target.l2_bytes
 
 
 def test_winograd_where_it_pays() -> None:
     """The shapes measured in docs/kernels-conv.md: large images, few weights, and neither."""
-    assert [tiles.winograd_tile(c, c, (size, size), 1) for size, c in [(224, 64), (56, 64), (28, 128), (28, 512), (56, 16)]] == [4] * 5
-    assert [tiles.winograd_tile(c, c, (size, size), 1) for size, c in [(14, 256), (14, 512), (7, 512)]] == [4, 4, 2]
-    assert [tiles.winograd_tile(c, n, (size, size), 1) for size, c, n in [(3, 512, 512), (32, 1, 16), (224, 3, 64), (1, 64, 64)]] == [0] * 4
-    assert tiles.winograd_tile(512, 512, (7, 7), 16) == 4
+
+    def chosen(kernel: int, *shapes: tuple[int, int, int], batch: int = 1) -> list[int]:
+        return [tiles.winograd_tile((kernel, kernel), c, n, (size, size), batch) for size, c, n in shapes]
+
+    assert chosen(3, (224, 64, 64), (56, 64, 64), (28, 128, 128), (28, 512, 512), (56, 16, 16)) == [4] * 5
+    assert chosen(3, (14, 256, 256), (14, 512, 512), (7, 512, 512)) == [4, 4, 2]
+    assert chosen(3, (3, 512, 512), (32, 1, 16), (224, 3, 64), (1, 64, 64)) == [0] * 4
+    assert chosen(3, (7, 512, 512), batch=16) == [4]
+    assert chosen(5, (27, 64, 192), (14, 128, 128), (35, 48, 64)) == [2] * 3
+    assert chosen(5, (56, 16, 16), (112, 8, 8), (224, 3, 32)) == [0] * 3
+    assert chosen(7, (56, 64, 64)) == [0]
+    assert tiles.winograd_tile((1, 3), 64, 64, (56, 56), 1) == 0
 
 
 def test_channels_are_cut_where_rows_are_few() -> None:

@@ -171,7 +171,7 @@ def classify(kind: str, args: Args, mr: int = 8) -> str:
         case "gemm":
             return "gemv" if args["m"] <= mr else "gemm"
         case "winograd":
-            return f"winograd{args['tile']}"
+            return "winograd2" if winograd_products(args) == 16 else "winograd4"
         case "conv":
             return "conv" if args["batch"] * prod(args["out"]) > mr else "gemv"
         case "copy":
@@ -358,8 +358,7 @@ def _begun(entries: int, n_units: int, at: Place) -> float:
 
 
 def _winograd(args: Args, at: Place) -> Counts:
-    tile, c, n = args["tile"], args["c"], args["n"]
-    products = (tile + 2) ** 2
+    c, n, products = args["c"], args["n"], winograd_products(args)
     tiles = _winograd_tiles(args)
     if tiles * n == 0:
         return {}
@@ -403,7 +402,12 @@ def winograd_scratch(args: Args) -> int:
     """Bytes of the transformed tiles of a unit, inputs and products."""
     unit = min(args["unit_tiles"] or _winograd_tiles(args), _winograd_tiles(args))
     columns = sum(round_up(size, LANES) + LANES for size in (args["c"], min(args["n"], WINOGRAD_BLOCK)))
-    return int(4 * (args["tile"] + 2) ** 2 * unit * columns)
+    return 4 * winograd_products(args) * unit * columns
+
+
+def winograd_products(args: Args) -> int:
+    """Products of a tile and a pair of channels: one for each element of the patch under it."""
+    return int((args["tile"] + args["kernel"][0] - 1) ** 2)
 
 
 def _winograd_tiles(args: Args) -> int:

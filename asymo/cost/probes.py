@@ -147,7 +147,7 @@ def conv(side: int, c: int, n: int, kernel: tuple[int, int], stride: int, act: i
 def winograd(tile: int, side: int, c: int, n: int, act: int, unit_tiles: int, nr: int, adds: bool = False) -> Probe:
     image = _image((side, side), c, (side, side), n)
     args = {
-        "tile": tile, "batch": 1, "c": c, "n": n, "in": (side, side), "out": (side, side), "pad": (1, 1), **image,
+        "tile": tile, "kernel": (3, 3), "batch": 1, "c": c, "n": n, "in": (side, side), "out": (side, side), "pad": (1, 1), **image,
         "x_stride": image["x_stride"][1:], "y_stride": image["y_stride"][1:], "r_stride": image["r_stride"][1:],
         "r_batch": side * side * n if adds else 0, "unit_tiles": unit_tiles, "unit_n": 0, **ACTS[act],
     }  # fmt: skip

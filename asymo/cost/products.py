@@ -59,8 +59,7 @@ def as_work(kind: str, args: Args, machine: Machine) -> Work:
         case "conv":
             m, n, k = args["groups"] * args["batch"] * prod(args["out"]), args["n"], args["c"] * prod(args["kernel"])
         case "winograd":
-            tile = args["tile"]
-            m, n, k = features._winograd_tiles(args), args["n"], args["c"] * (tile + 2) ** 2
+            m, n, k = features._winograd_tiles(args), args["n"], args["c"] * features.winograd_products(args)
             each = unit(max(m, 1), max(n, 1), "unit_tiles")
             return Work(name, max(m, 1), max(n, 1), max(k, 1), 4, *each)
         case "dwconv":

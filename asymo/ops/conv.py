@@ -10,7 +10,7 @@ Which algorithm runs is a function of the shapes only:
   depthwise         one channel in and out of each of several groups,
                     1-D or 2-D; one channel: see `is_line`           dwconv
   1x1, stride 1     no padding, one group                               gemm
-  3x3, stride 1     see `plan.tiles.winograd_tile`                      winograd
+  3x3, 5x5          stride 1, where `plan.tiles.winograd_tile` says so  winograd
   else                                                                  conv (indirect GEMM)
 """
 
@@ -195,13 +195,14 @@ def _emit_gemm(site: _Site, lo: Lowering) -> None:
 def _winograd_tile(site: _Site) -> int:
     """The side of the output tiles, 0 for no Winograd: this form does not do this convolution, or gains nothing."""
     win = site.win
-    fits = (win.kernel, win.stride, win.dilation, site.group) == ((3, 3), (1, 1), (1, 1), 1) and site.w.is_const
-    return winograd_tile(site.c, site.n, win.out, site.batch) if fits else 0
+    fits = (win.stride, win.dilation, site.group) == ((1, 1), (1, 1), 1) and site.w.is_const
+    return winograd_tile(win.kernel, site.c, site.n, win.out, site.batch) if fits else 0
 
 
 def _emit_winograd(site: _Site, lo: Lowering, tile: int) -> None:
     packed = lo.derive(("winograd", tile), site.w.parts, layout.pack_winograd(tile))
-    lo.emit("winograd", {"tile": tile, "c": site.c, "n": site.n, **_planes(site, 2)}, [site.x, packed, *site.tail])
+    args = {"tile": tile, "kernel": site.win.kernel, "c": site.c, "n": site.n, **_planes(site, 2)}
+    lo.emit("winograd", args, [site.x, packed, *site.tail])
 
 
 def scaled_weights(lo: Lowering, packed: Tensor, scale: Tensor, k: int, n: int, images: int) -> Tensor:

@@ -39,8 +39,8 @@ def shape(kind: str, args: Mapping[str, Any]) -> str:
             entries = prod(args["batch"])
             return f"{args['m']}x{args['n']}x{args['k']}" + (f" x{entries}" if entries > 1 else "")
         case "conv" | "winograd":
-            out, kernel = [d for d in args["out"] if d > 1] or [1], args.get("kernel", (3, 3))
-            return f"{'x'.join(map(str, out))} {args['c']}->{args['n']} k{'x'.join(str(k) for k in kernel[-2:])}"
+            out = [d for d in args["out"] if d > 1] or [1]
+            return f"{'x'.join(map(str, out))} {args['c']}->{args['n']} k{'x'.join(str(k) for k in args['kernel'][-2:])}"
         case "dwconv":
             return f"{args['out'][0]}x{args['out'][1]}x{args['channels']} k{args['kernel'][0]}x{args['kernel'][1]}"
         case "rnn":

@@ -99,14 +99,14 @@ def pack_depthwise(w: Floats, factor: Factor = None) -> Floats:
 
 
 def pack_winograd(tile: int) -> Callable[..., Floats]:
-    """A function of W[n, c, 3, 3] and perhaps a factor, which transforms and packs for F(tile x tile, 3x3)."""
+    """A function of W[n, c, r, r] and perhaps a factor, which transforms and packs for F(tile x tile, r x r)."""
 
     def pack(w: Floats, factor: Factor = None) -> Floats:
         packed, nr = _core.winograd_pack(tile, w, factor), _panel.get()
         if nr is None:
             return packed
-        n, c = w.shape[:2]
-        points = packed.reshape((tile + 2) ** 2, -1)
+        n, c, kernel, _ = w.shape
+        points = packed.reshape((tile + kernel - 1) ** 2, -1)
         return np.concatenate([pack_panels(unpack_panels(point, c, n, geometry()[1]), nr) for point in points])
 
     return pack

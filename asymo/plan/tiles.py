@@ -17,6 +17,7 @@ from itertools import accumulate
 from math import inf, isqrt, prod
 from typing import Any
 
+from asymo.cost.features import winograd_products
 from asymo.plan.plan import Args
 from asymo.plan.share import GAIN, Sharer, Sketch
 from asymo.record import NamedTuple
@@ -124,35 +125,41 @@ def separable_candidates(batch: int, rows: int, width: int, stride: int, reach: 
         yield {"unit_rows": even(rows, min(max(ceil_div(rows * batch, units), least, 1), fit, rows), 1)}
 
 
-WINOGRAD_COSTS = {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)}
-"""tile (0: a direct convolution) -> products of a place; v16 instructions of its input and of its output transform."""
+WINOGRAD_COSTS: dict[tuple[int, ...], dict[int, tuple[int, int, int]]] = {
+    (3, 3): {0: (9, 0, 0), 2: (16, 64, 50), 4: (36, 216, 170)},
+    (5, 5): {0: (25, 0, 0), 2: (36, 650, 360)},
+}
+"""kernel -> tile (0: a direct convolution) -> products of a place; v16 instructions of its input and of its output transform.
+Those of 5x5, 216 and 120, cost three times as much as measured (docs/kernels-conv.md): an output has 9 transformed elements, of F(4x4, 3x3)
+it has 2.25."""
 
 WEIGHT_FLOPS = 3.3
 """What reading a byte of weights from memory costs, of which the products hide a part: between 2.8 and 3.8 the choices for ResNet-18 and
 VGG-16 are those that were quickest within the networks (docs/kernels-conv.md)."""
 
 
-def winograd_tile(c: int, n: int, out: tuple[int, ...], batch: int) -> int:
-    """2 or 4: the tile with which a 3x3, stride 1 convolution of c to n channels is cheapest; 0: Winograd does not pay.
+def winograd_tile(kernel: tuple[int, ...], c: int, n: int, out: tuple[int, ...], batch: int) -> int:
+    """2 or 4: the tile with which a convolution of c to n channels, stride 1, is cheapest; 0: Winograd does not pay, or has no such kernel.
 
     Costs are FLOPs per pair of channels: products, transforms over whole vectors of channels, and the weights, unless they stay in 1 MiB of
     cache from run to run. Winograd must save a quarter. A GEMM of fewer than 4 places is no cheaper than one of 4.
     docs/kernels-conv.md holds this against measurements.
     """
+    costs = WINOGRAD_COSTS.get(kernel, {0: (1, 0, 0)})
 
     def cost(tile: int) -> float:
-        products, enter, leave = WINOGRAD_COSTS[tile]
+        products, enter, leave = costs[tile]
         places = batch * prod(ceil_div(size, tile or 1) for size in out)
         transforms = 2.0 * (enter * round_up(c, LANES) + leave * round_up(n, LANES)) / (c * n)
         weights = 4 * products if 4 * products * c * n > 1 << 20 else 0
         return max(places, 4) * (2 * products + transforms) + WEIGHT_FLOPS * weights
 
-    tile = min(2, 4, key=cost)
+    tile = min(costs, key=cost)
     return tile if cost(tile) < 0.75 * cost(0) else 0
 
 
-def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -> Iterator[Args]:
-    """unit_tiles, unit_n: all ways to cut the tiles and 1, 2, 4, ... blocks of output channels, a multiple of nr.
+def winograd_candidates(tiles: int, c: int, n: int, products: int, target: Target) -> Iterator[Args]:
+    """unit_tiles, unit_n: all ways to cut the tiles, of `products` each, and 1, 2, 4, ... blocks of output channels, a multiple of nr.
 
     The weights are read again for every block of tiles, so that holds a register tile of them at least, or 8, or a few times as many; its
     transformed input, and output of at most 128 channels at a time, should fit in L2 beside the weights that pass through, or where the
@@ -160,8 +167,8 @@ def winograd_candidates(tiles: int, c: int, n: int, tile: int, target: Target) -
     """
     mr, nr, l2_bytes, _ = target
     n, least = max(n, 1), min(target.mr, 8)
-    most = max(l2_bytes // (4 * (tile + 2) ** 2 * (c + min(n, 128))), mr)
-    is_large = 4 * (tile + 2) ** 2 * c * n > SPILL * l2_bytes
+    most = max(l2_bytes // (4 * products * (c + min(n, 128))), mr)
+    is_large = 4 * products * c * n > SPILL * l2_bytes
     bounds = sorted({least, min(2 * least, most), most, *((SPILL * most, SPILL * mr) if is_large else ())})
     for units in target.wanted:
         for wanted_n in (1 << i for i in range(min(units, ceil_div(n, nr)).bit_length())):
@@ -209,7 +216,7 @@ def _conv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
 
 def _winograd(a: Mapping[str, Any], target: Target) -> Iterator[Args]:
     tiles = a["batch"] * prod(ceil_div(size, a["tile"]) for size in a["out"])
-    return winograd_candidates(max(tiles, 1), a["c"], a["n"], a["tile"], target)
+    return winograd_candidates(max(tiles, 1), a["c"], a["n"], winograd_products(a), target)
 
 
 def _dwconv(a: Mapping[str, Any], target: Target) -> Iterator[Args]:

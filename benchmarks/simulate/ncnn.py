@@ -98,9 +98,9 @@ def layers_of(plan: Plan) -> list[Layer]:
 
 
 def _convolution(kind: str, a: Mapping) -> Layer:
-    kernel = (3, 3) if kind == "winograd" else a["kernel"][1:]
+    kernel = tuple(a["kernel"][-2:])
     out, groups, c, n = a["out"][-2:], a.get("groups", 1), a["c"], a["n"]
-    if kind == "winograd" or (tuple(kernel) == (3, 3) and tuple(a["stride"]) == (1, 1, 1) and c >= 8):
+    if kernel == (3, 3) and (kind == "winograd" or (tuple(a["stride"]) == (1, 1, 1) and c >= 8)):
         places, points = min(
             ((prod(-(-o // tile) for o in out), (tile + 2) ** 2) for tile in (2, 4, 6)), key=lambda choice: choice[0] * choice[1]
         )

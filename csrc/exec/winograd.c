@@ -1,7 +1,7 @@
-/* winograd.c: 3x3 convolution by F(tile x tile, 3x3): transform the inputs of some tiles, multiply, transform back.
+/* winograd.c: r x r convolution by F(tile x tile, r x r): transform the inputs of some tiles, multiply, transform back.
  *
  * Units of the same tiles follow each other, and a run transforms the input of all that it has of them once. The scratch
- * (T = tile + 2, unit = unit_tiles):
+ * (T = tile + r - 1, unit = unit_tiles):
  *
  *   pointer tables of the GEMM
  *   V  [T T][unit][ld(c)]          the tiles of a unit, all input channels
@@ -16,6 +16,9 @@ enum { N_BLOCK = 128 }; /* a multiple of every nr */
 
 static int64_t leading(int64_t channels) { return asymo_round_up(channels, 16) + 16; }
 
+/* T: the side of the patch under a tile. */
+static int64_t side_of(const asymo_winograd_args *a) { return a->tile + a->kernel[0] - 1; }
+
 static int64_t tiles_of(const asymo_winograd_args *a) {
     return a->batch * asymo_ceil_div(a->out[0], a->tile) * asymo_ceil_div(a->out[1], a->tile);
 }
@@ -27,12 +30,9 @@ int64_t asymo_winograd_units(const asymo_winograd_args *args) {
     return grid.blocks_m * grid.blocks_n;
 }
 
-/* Floats of V and of M for one tile. */
-static int64_t v_floats(int64_t tile, int64_t c) { return (tile + 2) * (tile + 2) * leading(c); }
-static int64_t m_floats(int64_t tile, int64_t n) { return (tile + 2) * (tile + 2) * leading(ASYMO_MIN(n, N_BLOCK)); }
-
 int64_t asymo_winograd_scratch(const asymo_winograd_args *args) {
-    const int64_t floats = v_floats(args->tile, args->c) + m_floats(args->tile, args->n);
+    const int64_t products = side_of(args) * side_of(args);
+    const int64_t floats = products * (leading(args->c) + leading(ASYMO_MIN(args->n, N_BLOCK))); /* of V and M for one tile */
     return asymo_gemm_rows_bytes(1) + grid_of(args).unit_m * floats * (int64_t)sizeof(float);
 }
 
@@ -48,7 +48,7 @@ static place place_of(const asymo_winograd_args *a, int64_t i) {
 
 static void transform_input(const asymo_winograd_args *a, const float *x, int64_t i, float *v, int64_t v_step) {
     const place at = place_of(a, i);
-    const int64_t row = at.row - a->pad[0], column = at.column - a->pad[1], T = a->tile + 2;
+    const int64_t row = at.row - a->pad[0], column = at.column - a->pad[1], T = side_of(a);
     const asymo_winograd_patch patch = {
         .x = x + at.b * a->x_batch + row * a->x_stride[0] + column * a->x_stride[1],
         .row = a->x_stride[0],
@@ -61,7 +61,7 @@ static void transform_input(const asymo_winograd_args *a, const float *x, int64_
         .v = v,
         .v_step = v_step,
     };
-    ASYMO_PICK(asymo_winograd_input)(a->tile, &patch);
+    ASYMO_PICK(asymo_winograd_input)(T, &patch);
 }
 
 /* Channels [n0, n0 + n) of tile i. */
@@ -84,7 +84,7 @@ static void transform_output(const asymo_winograd_args *a, void *const *op, int6
         .r_pixel = a->r_stride[1],
         .end = asymo_epilogue_of(a->act, slope == NULL ? NULL : slope + n0, (float)a->p, (float)a->q),
     };
-    ASYMO_PICK(asymo_winograd_output)(a->tile, &out);
+    ASYMO_PICK(asymo_winograd_output)(a->tile, side_of(a), &out);
 }
 
 /* M[tiles, n] = V[tiles, c] U, all of one xi. */
@@ -106,7 +106,7 @@ void asymo_winograd_run(const asymo_winograd_args *a, void *const *op, int64_t b
     const asymo_gemm_table_row *kernel = asymo_gemm_row_for(worker->core_kind);
     const asymo_gemm_rows rows = asymo_gemm_rows_in(worker->scratch);
     const asymo_gemm_grid grid = grid_of(a);
-    const int64_t products = (a->tile + 2) * (a->tile + 2), v_step = grid.unit_m * leading(a->c);
+    const int64_t products = side_of(a) * side_of(a), v_step = grid.unit_m * leading(a->c);
     const int64_t packed = asymo_gemm_packed_size(a->c, a->n);
     float *v = (float *)((char *)worker->scratch + asymo_gemm_rows_bytes(1)), *m = v + products * v_step;
     for (int64_t unit = begin, next; unit < end; unit = next) {

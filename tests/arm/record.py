@@ -222,11 +222,12 @@ def record_tiles(recording: Recording) -> None:
 
 
 def record_convolutions(recording: Recording) -> None:
-    """Convolution, residual, Relu: depthwise of the specialised kernels, dense ones of both Winograd tiles; odd channels and sizes."""
+    """Convolution, residual, Relu: depthwise of the specialised kernels, dense ones of every Winograd form; odd channels and sizes."""
     random = np.random.default_rng(8)
     depthwise = [(c, c, c, k, stride, hw) for c in (5, 16, 19, 40) for k in (1, 3, 5, 7) for stride in (1, 2) for hw in ((1, 9), (11, 7))]
     dense = [(c, n, 1, 3, 1, hw) for c, n in ((16, 19), (17, 32), (33, 40), (64, 37)) for hw in ((4, 4), (6, 6), (7, 7), (17, 13))]
-    tiles = set()
+    dense += [(50, 70, 1, 5, 1, hw) for hw in ((6, 6), (11, 7))]
+    forms = set()
     for c, n, group, k, stride, (h, w) in depthwise + dense:
         feeds = {"x": random.standard_normal((2, c, h, w), np.float32)}
         feeds["r"] = random.standard_normal((2, n, -(-h // stride), -(-w // stride)), np.float32)
@@ -238,8 +239,8 @@ def record_convolutions(recording: Recording) -> None:
         ]
         name = f"{c} to {n} channels {h}x{w}, group {group}, kernel {k}, stride {stride}"
         recording.add(name, model(nodes, feeds, ["y"], constants).SerializeToString(), feeds)
-        tiles |= {step.args["tile"] for step in recording.cases[-1].plan.steps if step.kind == "winograd"}
-    assert tiles == {2, 4}, f"the planner chose the Winograd tiles {tiles} only: record other shapes"
+        forms |= {(step.args["tile"], step.args["kernel"]) for step in recording.cases[-1].plan.steps if step.kind == "winograd"}
+    assert forms == {(2, (3, 3)), (4, (3, 3)), (2, (5, 5))}, f"the planner chose the Winograd forms {forms} only: record other shapes"
 
 
 def separable(c: int, e: int, n: int, size: tuple[int, int]) -> tuple[bytes, Feeds]:

@@ -1,8 +1,9 @@
-/* winograd.h: the transforms of F(tile x tile, 3x3), tile 2 or 4. T = tile + 2. docs/kernels-conv.md derives the matrices.
+/* winograd.h: the transforms of F(tile x tile, r x r): F(2x2, 3x3), F(4x4, 3x3), F(2x2, 5x5). T = tile + r - 1, 4 or 6.
+ * docs/kernels-conv.md derives the matrices.
  *
- *   y = A' ((G g G') . (B' d B)) A        d: T x T inputs, g: 3 x 3 weights, y: tile x tile outputs, . sums over input channels
+ *   y = A' ((G g G') . (B' d B)) A        d: T x T inputs, g: r x r weights, y: tile x tile outputs, . sums over input channels
  *
- * Points: 0, +-1, inf for tile 2; 0, +-3/4, +-3/2, inf for tile 4: every number in B and A is exact in binary, and the error is a
+ * Points: 0, +-1, inf for T 4; 0, +-3/4, +-3/2, inf for T 6: every number in B and A is exact in binary, and the error is a
  * fifth of that of the usual +-1, +-2.
  *
  *   weights  once, in double, rounded once:  U[xi = i T + j][c][n], each U[xi] packed as a B of the GEMM (pack.c)
@@ -36,5 +37,5 @@ typedef struct {
     asymo_epilogue end;
 } asymo_winograd_tile;
 
-ASYMO_DECLARE(void, asymo_winograd_input, (int64_t tile, const asymo_winograd_patch *patch));
-ASYMO_DECLARE(void, asymo_winograd_output, (int64_t tile, const asymo_winograd_tile *out));
+ASYMO_DECLARE(void, asymo_winograd_input, (int64_t T, const asymo_winograd_patch *patch));
+ASYMO_DECLARE(void, asymo_winograd_output, (int64_t tile, int64_t T, const asymo_winograd_tile *out));
